@@ -1,0 +1,236 @@
+"""The artifact: what a chip loads, and what every backend runs.
+
+A folder: `profile.json` (the chip), `artifact.json` + `artifact.safetensors` (the quantized network
+and the packed cores), and `manifest.json`, written last, with the SHA-256 of the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+
+from toolchain import codec
+from toolchain.errors import FileError, InputError
+from toolchain.files import fit, read_bytes, read_json, sha256, to_json, write_json
+from toolchain.hardware import CoreResources, HardwareProfile
+from toolchain.network import QuantizedNetwork, QuantizedProjection
+
+IntArray = NDArray[np.int64]
+_MANIFEST = "snn-deploy.artifact"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Neurons start, ..., stop - 1 of one population, which live on one core."""
+
+    population: str
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedBlock:
+    """A block in its core: neuron start + i lives in compartment first_compartment + i."""
+
+    population: str
+    start: int
+    stop: int
+    first_compartment: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Core:
+    """One core as the chip holds it.
+
+    A spike that arrives on in-axon a adds synapse_weight[s] << weight_exponent to compartment
+    synapse_compartment[s] for s in axon_start[a]:axon_start[a + 1], `delay` timesteps after it was
+    sent; exponent and delay are those of projection axon_projection[a] of the network. A spike of
+    compartment route_compartment[r] goes to in-axon route_axon[r] of core route_core[r].
+    """
+
+    number: int  # of the core on the machine, chip by chip
+    blocks: tuple[PlacedBlock, ...]
+    axon_projection: IntArray  # (in-axons,) index into network.projections
+    axon_start: IntArray  # (in-axons + 1,)
+    synapse_compartment: IntArray  # (synapses,)
+    synapse_weight: IntArray  # (synapses,)
+    route_compartment: IntArray  # (routes,) ascending
+    route_core: IntArray  # (routes,) index into Artifact.cores
+    route_axon: IntArray  # (routes,)
+    needed: CoreResources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Image:
+    """The quantized network and the packed cores that hold it.
+
+    Input neuron input_neuron[r] sends its spikes to in-axon input_axon[r] of core input_core[r].
+    """
+
+    network: QuantizedNetwork
+    cores: tuple[Core, ...]
+    input_neuron: IntArray  # (routes,) ascending
+    input_core: IntArray  # (routes,) index into cores
+    input_axon: IntArray  # (routes,)
+    lower_bound: int  # cores that any packing would need at least
+    dropped: int  # trained synapses whose weight rounded to zero
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Artifact:
+    """An image for one chip. `fingerprint` is the SHA-256 over the content of its files."""
+
+    profile: HardwareProfile
+    image: Image
+    fingerprint: str
+
+    @property
+    def network(self) -> QuantizedNetwork:
+        """The quantized network that the cores hold."""
+        return self.image.network
+
+    @property
+    def cores(self) -> tuple[Core, ...]:
+        """The cores in use."""
+        return self.image.cores
+
+    def core_of(self, population: str, neuron: int) -> int:
+        """Number of the core on which a neuron lives."""
+        for core in self.cores:
+            for block in core.blocks:
+                if block.population == population and block.start <= neuron < block.stop:
+                    return core.number
+        raise InputError(f"no core holds neuron {neuron} of '{population}'")
+
+
+def make_artifact(profile: HardwareProfile, image: Image) -> Artifact:
+    """An artifact with its fingerprint."""
+    content = to_json([profile.model_dump(), codec.fingerprint(image)])
+    return Artifact(profile=profile, image=image, fingerprint=sha256(content.encode()))
+
+
+def write_artifact(artifact: Artifact, folder: Path) -> None:
+    """Write an artifact's folder; the manifest comes last, so a folder with one is whole."""
+    (folder / "manifest.json").unlink(missing_ok=True)
+    write_json(folder / "profile.json", artifact.profile.model_dump())
+    codec.write(artifact.image, folder, "artifact")
+    names = ["artifact.json", "artifact.safetensors", "profile.json"]
+    manifest = {
+        "schema": _MANIFEST,
+        "schema_version": 1,
+        "fingerprint": artifact.fingerprint,
+        "files": {name: sha256(read_bytes(folder / name)) for name in names},
+    }
+    write_json(folder / "manifest.json", manifest)
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """Read an artifact's folder; raises FileError where a file is missing or a byte has changed."""
+    if not (folder / "manifest.json").is_file():
+        raise FileError(
+            f"{folder}: is no artifact, or its writing was interrupted: it has no manifest.json;"
+            " make one with 'snn-deploy map'"
+        )
+    manifest = read_json(folder / "manifest.json", schema=_MANIFEST)
+    _check_files(folder, manifest)
+    profile = fit(HardwareProfile, read_json(folder / "profile.json"), folder / "profile.json")
+    artifact = make_artifact(profile, codec.read(Image, folder, "artifact"))
+    if artifact.fingerprint != manifest.get("fingerprint"):
+        raise FileError(f"{folder}/manifest.json: key 'fingerprint' does not belong to its files")
+    return artifact
+
+
+def _check_files(folder: Path, manifest: dict[str, Any]) -> None:
+    files = manifest.get("files")
+    if not isinstance(files, dict) or set(files) != {
+        "artifact.json",
+        "artifact.safetensors",
+        "profile.json",
+    }:
+        raise FileError(f"{folder}/manifest.json: key 'files' does not name an artifact's files")
+    for name, expected in files.items():
+        if sha256(read_bytes(folder / name)) != expected:
+            raise FileError(
+                f"{folder / name}: was altered after it was written (its SHA-256 is not the"
+                " manifest's); run 'snn-deploy map' again"
+            )
+
+
+def reassemble(image: Image) -> tuple[QuantizedProjection, ...]:
+    """The network's projections put together again from the packed cores alone.
+
+    Follows every route to its in-axon and every in-axon to its synapses: a synapse that the mapper
+    lost or misplaced is lost or misplaced here too.
+    """
+    entries = [_input_entries(image)]
+    entries += [_core_entries(image, core) for core in image.cores]
+    projection, source, target, weight = (
+        np.concatenate(column) for column in zip(*entries, strict=True)
+    )
+    parts = []
+    for index, original in enumerate(image.network.projections):
+        mine = projection == index
+        where = (target[mine], source[mine])
+        weights = coo_array((weight[mine], where), shape=original.weights.shape).tocsr()
+        weights.sum_duplicates()
+        parts.append(
+            QuantizedProjection(
+                source=original.source,
+                target=original.target,
+                weights=weights,
+                delay=original.delay,
+                weight_exponent=original.weight_exponent,
+                weight_bits=original.weight_bits,
+            )
+        )
+    return tuple(parts)
+
+
+def _input_entries(image: Image) -> tuple[IntArray, ...]:
+    return _follow(image, image.input_neuron, image.input_core, image.input_axon)
+
+
+def _core_entries(image: Image, core: Core) -> tuple[IntArray, ...]:
+    neuron = neuron_of_compartment(core)[core.route_compartment]
+    return _follow(image, neuron, core.route_core, core.route_axon)
+
+
+def neuron_of_compartment(core: Core) -> IntArray:
+    """(compartments in use,) index in its population of the neuron in each compartment."""
+    return np.concatenate([np.arange(block.start, block.stop) for block in core.blocks])
+
+
+def _follow(
+    image: Image, source: IntArray, cores: IntArray, axons: IntArray
+) -> tuple[IntArray, ...]:
+    """(projection, source neuron, target neuron, weight) of all synapses behind some routes."""
+    found = [_empty()]
+    for index in np.unique(cores):
+        core = image.cores[index]
+        mine = cores == index
+        count = np.diff(core.axon_start)[axons[mine]]
+        first = core.axon_start[axons[mine]]
+        synapse = np.repeat(first - np.cumsum(count) + count, count) + np.arange(count.sum())
+        found.append(
+            (
+                np.repeat(core.axon_projection[axons[mine]], count),
+                np.repeat(source[mine], count),
+                neuron_of_compartment(core)[core.synapse_compartment[synapse]],
+                core.synapse_weight[synapse],
+            )
+        )
+    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
+
+
+def _empty() -> tuple[IntArray, ...]:
+    return tuple(np.zeros(0, np.int64) for _ in range(4))

@@ -1,0 +1,152 @@
+"""Lava's bit-accurate CPU simulator, layer by layer, in a worker process.
+
+Lava hangs for ever when one of its processes raises, and leaves processes behind when its parent is
+killed; so it runs in a session of its own that is watched, and ended as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from toolchain.artifact import Artifact, write_artifact
+from toolchain.backends import Watch, ignore
+from toolchain.errors import BackendError
+from toolchain.files import write_json
+from toolchain.raster import Raster, Recording, check_stimulus, write_raster
+
+PATIENCE_VARIABLE = "SNN_DEPLOY_LAVA_TIMEOUT"
+WORKER_VARIABLE = "SNN_DEPLOY_LAVA_WORKER"
+INSTALL = "python -m pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
+_PATIENCE_S = 300.0  # without progress; a hundred samples take seconds
+_POLL_S = 0.05
+
+
+def why_unavailable() -> str | None:
+    """None where lava-nc is installed, else the command that installs it."""
+    try:
+        version = importlib.metadata.version("lava-nc")
+    except importlib.metadata.PackageNotFoundError:
+        return f"lava-nc is not installed; run: {INSTALL}"
+    if version != "0.10.0":
+        return f"lava-nc is {version}, 0.10.0 is what was measured; run: {INSTALL}"
+    return None
+
+
+def run(
+    artifact: Artifact, stimulus: Raster, *, states: bool = False, watch: Watch = ignore
+) -> Recording:
+    """Run an artifact on Lava, one process for each population.
+
+    Raises BackendError where Lava fails, or makes no progress for SNN_DEPLOY_LAVA_TIMEOUT seconds
+    (default 300); the worker and everything that it started is then gone.
+    """
+    return run_worker(artifact, stimulus, by="layers", states=states, watch=watch)
+
+
+def run_worker(
+    artifact: Artifact, stimulus: Raster, *, by: str, states: bool, watch: Watch
+) -> Recording:
+    """Hand artifact and stimulus to a worker as files, wait, and read what it recorded."""
+    check_stimulus(stimulus, artifact.network.input.name, artifact.network.input.size)
+    with tempfile.TemporaryDirectory(prefix="snn-deploy-lava-") as name:
+        folder = Path(name)
+        write_artifact(artifact, folder / "artifact")
+        write_raster(folder / "stimulus.npz", stimulus)
+        write_json(folder / "request.json", {"by": by, "states": states})
+        _supervise(folder, watch)
+        return _read(folder, stimulus, states)
+
+
+def _supervise(folder: Path, watch: Watch) -> None:
+    """Start the worker and wait for it; end its whole session whatever happens."""
+    module = os.environ.get(WORKER_VARIABLE, "toolchain.backends.lava_worker")
+    with (folder / "output").open("wb") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", module, str(folder)],
+            stdin=subprocess.PIPE,  # closes when this process ends, and the worker with it
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env=os.environ | {"PYTHONWARNINGS": "ignore"},
+        )
+        try:
+            _wait(worker, folder, watch, _patience())
+        finally:
+            _end(worker)
+
+
+def _patience() -> float:
+    text = os.environ.get(PATIENCE_VARIABLE, str(_PATIENCE_S))
+    try:
+        return float(text)
+    except ValueError as problem:
+        raise BackendError(
+            f"{PATIENCE_VARIABLE} must be a number of seconds, is {text!r}"
+        ) from problem
+
+
+def _wait(worker: subprocess.Popen[bytes], folder: Path, watch: Watch, patience: float) -> None:
+    last, since = b"", time.monotonic()
+    while worker.poll() is None:
+        now = _content(folder / "progress")
+        if now and now != last:
+            last, since = now, time.monotonic()
+            watch("run Lava", *(int(part) for part in now.split()))
+        if time.monotonic() - since > patience:
+            raise BackendError(
+                f"Lava made no progress for {patience:g} s and was ended with all its processes;"
+                f" nothing was recorded. Set {PATIENCE_VARIABLE} to wait longer"
+            )
+        time.sleep(_POLL_S)
+    if not (folder / "done").exists():
+        raise BackendError(f"Lava failed: {_reason(folder, worker.returncode)}")
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _reason(folder: Path, code: int) -> str:
+    """The exception that the worker left; the signal that ended it where it left none."""
+    text = (_content(folder / "error") or _content(folder / "output")).decode(errors="replace")
+    raised = re.findall(r"^\w[\w.]*(?:Error|Exception|Interrupt)\b.*$", text, re.MULTILINE)
+    if raised:
+        return str(raised[-1])
+    return (
+        f"its worker was ended by signal {-code}" if code < 0 else f"its worker exited with {code}"
+    )
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    assert worker.stdin is not None
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)  # the session is the worker's own
+    worker.stdin.close()
+    worker.wait()
+
+
+def _read(folder: Path, stimulus: Raster, states: bool) -> Recording:
+    spikes, u, v = (_arrays(folder / f"{state}.npz") for state in ("s", "u", "v"))
+    raster = Raster(spikes=spikes, labels=stimulus.labels)
+    return Recording(raster=raster, u=u if states else None, v=v if states else None)
+
+
+def _arrays(file: Path) -> dict[str, np.ndarray]:
+    if not file.exists():
+        return {}
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -1,0 +1,94 @@
+"""QuantizedNetwork -> Blocks: cut each population into the fewest runs that fit a core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from toolchain.artifact import Block, PlacedBlock
+from toolchain.errors import DoesNotFitError, Violation
+from toolchain.hardware import HardwareProfile
+from toolchain.mapper.legality import violations
+from toolchain.mapper.resources import FanOut, fan_out
+from toolchain.network import QuantizedNetwork, QuantizedPopulation
+
+_ROUNDS = 16  # blocks decide fan-outs and fan-outs decide blocks; two rounds are the rule
+
+
+def partition(network: QuantizedNetwork, profile: HardwareProfile) -> tuple[Block, ...]:
+    """Blocks in the order of the network, each legal on a core of its own.
+
+    Raises DoesNotFitError listing, for each population and resource, the worst neuron that alone
+    exceeds a core.
+    """
+    blocks: tuple[Block, ...] = ()
+    for _ in range(_ROUNDS):
+        found = _cut(network, profile, fan_out(network, [[block] for block in blocks]))
+        if found == blocks:
+            break
+        blocks = found
+    return blocks
+
+
+def _cut(network: QuantizedNetwork, profile: HardwareProfile, reach: FanOut) -> tuple[Block, ...]:
+    blocks: list[Block] = []
+    too_large: list[Violation] = []
+    for population in network.populations:
+        start = 0
+        while start < population.size:
+            stop = _longest(network, profile, population, start, reach)
+            blocks.append(Block(population=population.name, start=start, stop=max(stop, start + 1)))
+            if stop == start:
+                too_large += violations(network, profile, [_alone(blocks[-1])], reach)
+            start = blocks[-1].stop
+    if too_large:
+        raise DoesNotFitError(f"neurons exceed a core of '{profile.name}'", _worst(too_large))
+    return tuple(blocks)
+
+
+def _longest(
+    network: QuantizedNetwork,
+    profile: HardwareProfile,
+    population: QuantizedPopulation,
+    start: int,
+    reach: FanOut,
+) -> int:
+    """The last stop at which neurons start, ..., stop - 1 still fit a core; needs only grow."""
+    fits, fails = start, min(population.size, start + profile.core.compartments) + 1
+    while fails - fits > 1:
+        stop = (fits + fails) // 2
+        block = Block(population=population.name, start=start, stop=stop)
+        if violations(network, profile, [_alone(block)], reach):
+            fails = stop
+        else:
+            fits = stop
+    return fits
+
+
+def _alone(block: Block) -> PlacedBlock:
+    return PlacedBlock(
+        population=block.population, start=block.start, stop=block.stop, first_compartment=0
+    )
+
+
+def _worst(found: Sequence[Violation]) -> list[Violation]:
+    """Of the neurons of one population that break the same limit, the one that breaks it most."""
+    groups: dict[tuple[str, str], list[Violation]] = {}
+    for violation in found:
+        groups.setdefault((violation.where.partition("[")[0], violation.resource), []).append(
+            violation
+        )
+    return [_first_of(group) for group in groups.values()]
+
+
+def _first_of(group: Sequence[Violation]) -> Violation:
+    worst = group[int(np.argmax([violation.needed for violation in group]))]
+    more = f" (and {len(group) - 1} more neurons)" if len(group) > 1 else ""
+    return Violation(
+        where=worst.where + more,
+        resource=worst.resource,
+        needed=worst.needed,
+        held=worst.held,
+        mend=worst.mend,
+    )
