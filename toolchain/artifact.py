@@ -6,6 +6,7 @@ and the packed cores), and `manifest.json`, written last, with the SHA-256 of th
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,23 @@ def make_artifact(profile: HardwareProfile, image: Image) -> Artifact:
 
 
 def write_artifact(artifact: Artifact, folder: Path) -> None:
-    """Write an artifact's folder; the manifest comes last, so a folder with one is whole."""
-    (folder / "manifest.json").unlink(missing_ok=True)
+    """Write an artifact's folder under a temporary name, then rename it: whole or not at all.
+
+    Replaces an artifact that is there; raises FileError where something else is.
+    """
+    there = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    if folder.is_file() or (there and "manifest.json" not in there):
+        raise FileError(f"{folder}: is there already and is no artifact; choose another --out")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+        new, old = Path(name) / "new", Path(name) / "old"
+        _write_files(artifact, new)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+
+
+def _write_files(artifact: Artifact, folder: Path) -> None:
     write_json(folder / "profile.json", artifact.profile.model_dump())
     codec.write(artifact.image, folder, "artifact")
     names = ["artifact.json", "artifact.safetensors", "profile.json"]

@@ -1,0 +1,123 @@
+"""snn-deploy: the group of commands, and the one place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from importlib import import_module
+from typing import Any
+
+import click
+
+from toolchain import __version__
+
+# name -> (module, what it does); a command's module is imported when the command is called.
+COMMANDS = {
+    "demo": ("demo", "Train, map, run on Lava and verify: the whole way in a few minutes."),
+    "train": ("train", "Train a spiking network sparse from scratch."),
+    "check": ("mapping", "Say whether a network fits a chip, and list every limit it breaks."),
+    "map": ("mapping", "Turn a trained network into what a chip's cores load."),
+    "run": ("running", "Run an artifact on a stimulus and record who spiked when."),
+    "verify": ("running", "Prove that an artifact spikes alike everywhere, bit for bit."),
+    "report": ("reporting", "Show what a folder holds, as text, JSON or one HTML page."),
+    "inspect": ("reporting", "Say what a file or folder is and what is in it."),
+    "chips": ("chips", "List, show and compare the chips that are known."),
+    "backends": ("environment", "List what an artifact can run on, and what is ready."),
+    "doctor": ("environment", "Say whether everything is installed, and how to mend it."),
+}
+DEBUG_VARIABLE = "SNN_DEPLOY_DEBUG"
+INTERNAL_ERROR, INTERRUPTED = 3, 130
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and not to list it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Commands in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"toolchain.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands from the table, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="snn-deploy")
+def group() -> None:
+    """Train spiking networks sparse, map them onto small cores, prove that they spike as trained.
+
+    \b
+    Start with:   snn-deploy demo
+    Then:         snn-deploy train CONFIG.toml --out RUN
+                  snn-deploy map RUN --chip loihi1 --out ARTIFACT
+                  snn-deploy verify ARTIFACT --stimulus RUN/stimulus.npz --trained RUN
+
+    \b
+    Answers go to stdout (--json: one JSON object and nothing else), progress to stderr.
+    Exit codes: 0 yes, 1 findings (does not fit, not equal), 2 usage or bad input,
+    3 internal error, 4 backend unavailable or out of time, 130 interrupted.
+    """  # noqa: D301  click knows a paragraph that keeps its lines by its \b
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; every error becomes one clear message and an exit code."""
+    try:
+        return int(group.main(arguments, prog_name="snn-deploy", standalone_mode=False) or 0)
+    except click.exceptions.Exit as over:
+        return over.exit_code
+    except click.ClickException as problem:
+        problem.show()
+        return _tell_json(arguments, problem.exit_code, "UsageError", problem.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; nothing is half-written", err=True)
+        return _tell_json(arguments, INTERRUPTED, "Interrupted", "interrupted")
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of stdout has gone; nobody is left to tell
+        return 0
+    except Exception as problem:
+        return _explain(arguments, problem)
+
+
+def _explain(arguments: list[str], problem: Exception) -> int:
+    from toolchain.errors import DoesNotFitError, SnnDeployError
+
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exc()
+    if not isinstance(problem, SnnDeployError):
+        message = f"internal error: {type(problem).__name__}: {problem}"
+        hint = f"this is a defect of snn-deploy; set {DEBUG_VARIABLE}=1 for the traceback"
+        click.echo(f"{message}\n{hint}", err=True)
+        return _tell_json(arguments, INTERNAL_ERROR, "InternalError", message)
+    click.echo(f"error: {problem}", err=True)
+    extra: dict[str, Any] = {}
+    if isinstance(problem, DoesNotFitError):
+        from toolchain.cli.output import violations_json
+
+        extra = {"fits": False, "violations": violations_json(problem.violations)}
+    return _tell_json(arguments, problem.exit_code, type(problem).__name__, str(problem), extra)
+
+
+def _tell_json(
+    arguments: list[str], code: int, kind: str, message: str, extra: dict[str, Any] | None = None
+) -> int:
+    """With --json an error, too, is one JSON object on stdout."""
+    if "--json" in arguments:
+        error = {"error": {"kind": kind, "message": message, "exit_code": code}} | (extra or {})
+        click.echo(json.dumps(error, sort_keys=True, indent=1))
+    return code

@@ -1,0 +1,140 @@
+"""check and map: does a network fit a chip, and what does the chip load?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolchain.arithmetic import ACTIVATION_LIMIT, STATE_LIMIT
+from toolchain.artifact import write_artifact
+from toolchain.cli.inputs import read_network
+from toolchain.cli.output import (
+    Watcher,
+    chip_option,
+    json_option,
+    say,
+    say_json,
+    show,
+    table,
+)
+from toolchain.hardware import find_profile
+from toolchain.mapper.pipeline import Mapped, map_network
+from toolchain.mapper.place import PLACERS
+from toolchain.mapper.quantize import Rounding
+from toolchain.report.mapping import mapping_summary
+
+network_argument = click.argument("network", metavar="RUN|NETWORK", type=click.Path(path_type=Path))
+placer_option = click.option(
+    "--placer",
+    type=click.Choice(list(PLACERS)),
+    default="first-fit",
+    show_default=True,
+    help="first-fit: blocks share cores where they fit; apart: every block on a core of its own.",
+)
+
+
+@click.command("check")
+@network_argument
+@chip_option
+@placer_option
+@json_option
+def check_command(network: Path, chip: str, placer: str, as_json: bool) -> None:
+    """Say whether a trained network fits a chip; if not, list every limit it breaks.
+
+    Each line says where, how much is needed, how much is held, by how much it is over, and the
+    next move. Exit code 0: it fits; 1: it does not. Nothing is written.
+    """
+    with Watcher() as watch:
+        mapped = map_network(read_network(network), find_profile(chip), placer=placer, watch=watch)
+    if as_json:
+        say_json({"fits": True, "violations": []} | summary_of(mapped))
+    else:
+        say(f"{network} fits {chip}.")
+        show_mapping(mapped)
+
+
+@click.command("map")
+@network_argument
+@chip_option
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="The artifact's folder."
+)
+@placer_option
+@json_option
+def map_command(network: Path, chip: str, out: Path, placer: str, as_json: bool) -> None:
+    """Turn a trained network into an artifact: what the cores of a chip load.
+
+    Quantizes weights, thresholds and decays onto the chip's integers, packs the synapses into
+    cores under every budget of the chip, and writes axon tables and synapse lists. The same
+    network gives the same bytes. Exit code 1: it does not fit, and nothing is written.
+    """
+    with Watcher() as watch:
+        mapped = map_network(read_network(network), find_profile(chip), placer=placer, watch=watch)
+    write_artifact(mapped.artifact, out)
+    if as_json:
+        say_json(summary_of(mapped) | {"out": str(out)})
+    else:
+        show_mapping(mapped)
+        say(f"\nartifact  {out}\nnext      snn-deploy verify {out} --stimulus STIMULUS.npz")
+
+
+def summary_of(mapped: Mapped) -> dict[str, Any]:
+    """The mapping as JSON, with what quantizing lost."""
+    roundings = [_rounding_json(rounding) for rounding in mapped.roundings]
+    return mapping_summary(mapped.artifact) | {"quantization": roundings}
+
+
+def show_mapping(mapped: Mapped) -> None:
+    """The mapping as a person reads it."""
+    summary = mapping_summary(mapped.artifact)
+    cores, synapses = summary["cores"], summary["synapses"]
+    say(
+        f"cores     {cores['used']} used of {cores['available']}; any packing needs at least"
+        f" {cores['lower_bound']}"
+    )
+    say(
+        f"synapses  {synapses['stored']:,} stored, {synapses['dropped_as_zero']:,} dropped because"
+        " they rounded to zero\n"
+    )
+    rows = [
+        (name.replace("_", " "), part["used"], part["available"], percent(part))
+        for name, part in summary["utilization"].items()
+    ]
+    show(table(["in the cores used", "needed", "held", "fill"], rows), "")
+    lost = [_rounding_row(rounding) for rounding in mapped.roundings]
+    bounds = ["bound of a", "bound of u"]
+    show(table(["quantized", "limited by", "weight error", "threshold error", *bounds], lost))
+
+
+def percent(part: dict[str, int]) -> str:
+    """How full a resource is."""
+    return f"{part['used'] / part['available']:.1%}"
+
+
+def _rounding_row(rounding: Rounding) -> tuple[str, ...]:
+    """Errors relative to the largest weight and to the threshold; bounds to what the chip holds."""
+    return (
+        rounding.population,
+        rounding.limited_by,
+        f"{rounding.worst_weight_error:.2%}",
+        f"{rounding.threshold_error:.2%}",
+        f"{rounding.activation_bound / ACTIVATION_LIMIT:.1%}",
+        f"{rounding.current_bound / STATE_LIMIT:.1%}",
+    )
+
+
+def _rounding_json(rounding: Rounding) -> dict[str, Any]:
+    return {
+        "population": rounding.population,
+        "scale": float(rounding.scale),
+        "limited_by": rounding.limited_by,
+        "weight_exponent": rounding.weight_exponent,
+        "worst_weight_error": float(rounding.worst_weight_error),
+        "threshold_error": float(rounding.threshold_error),
+        "decay_u_error": float(rounding.decay_errors[0]),
+        "decay_v_error": float(rounding.decay_errors[1]),
+        "activation_bound": rounding.activation_bound,
+        "current_bound": rounding.current_bound,
+    }

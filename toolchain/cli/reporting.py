@@ -1,0 +1,173 @@
+"""report and inspect: what a folder or a file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from toolchain import codec
+from toolchain.artifact import read_artifact
+from toolchain.cli.output import json_option, say, say_json, show, table
+from toolchain.errors import FileError
+from toolchain.files import read_json, write_bytes
+from toolchain.hardware import read_profile
+from toolchain.network import Network, lag, starts
+from toolchain.raster import read_raster
+from toolchain.report.mapping import mapping_summary
+
+
+@click.command("report")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(path_type=Path), help="Write one self-contained page.")
+@json_option
+def report_command(folder: Path, html: Path | None, as_json: bool) -> None:
+    """Show what a run, an artifact or a demo holds: accuracy, density, cores, verdict.
+
+    The HTML page has the pictures, and needs no network to be looked at.
+    """
+    from toolchain.report.collect import collect
+    from toolchain.report.text import to_text
+
+    report = collect(folder)
+    if html is not None:
+        write_html(folder, html)
+    if as_json:
+        say_json(report.to_json())
+        return
+    show(*to_text(report))
+    if html is not None:
+        say(f"page      {html}")
+
+
+def write_html(folder: Path, file: Path) -> None:
+    """Write the page of a folder."""
+    from toolchain.report.collect import collect
+    from toolchain.report.html import to_html
+
+    write_bytes(file, to_html(collect(folder)).encode())
+
+
+@click.command("inspect")
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@json_option
+def inspect_command(path: Path, as_json: bool) -> None:
+    """Say what a file or folder is and what is in it.
+
+    Knows artifacts, runs, networks, rasters and stimuli (.npz), and chips (.toml).
+    """
+    answer = inspect(path)
+    if as_json:
+        say_json(answer)
+        return
+    say(f"{path} is {answer['kind']}")
+    for key, value in answer.items():
+        if isinstance(value, list):
+            show("", table(list(value[0]), [tuple(row.values()) for row in value]))
+        elif key != "kind" and not isinstance(value, dict):
+            say(f"{key.replace('_', ' '):<14} {value}")
+
+
+def inspect(path: Path) -> dict[str, Any]:
+    """What a path holds; raises FileError where it is nothing that snn-deploy writes."""
+    if path.suffix == ".npz":
+        return _raster(path)
+    if path.suffix == ".toml":
+        profile = read_profile(path)
+        return {
+            "kind": "a chip",
+            "name": profile.name,
+            "title": profile.title,
+            "cores": profile.cores,
+        }
+    folder = path.parent if path.name in ("network.json", "manifest.json") else path
+    if (folder / "manifest.json").is_file():
+        return _artifact(folder)
+    if (folder / "network.json").is_file():
+        return _network(folder)
+    raise FileError(
+        f"{path}: is nothing that snn-deploy knows; it inspects artifacts, runs, networks,"
+        " .npz rasters and .toml chips"
+    )
+
+
+def _raster(path: Path) -> dict[str, Any]:
+    raster = read_raster(path)
+    return {
+        "kind": "a raster",
+        "samples": raster.samples,
+        "timesteps": raster.timesteps,
+        "labels": "none" if raster.labels is None else f"{len(np.unique(raster.labels))} classes",
+        "populations": [
+            {
+                "population": name,
+                "neurons": spikes.shape[2],
+                "spikes": int(spikes.sum()),
+                "share of steps": f"{spikes.mean():.2%}",
+            }
+            for name, spikes in raster.spikes.items()
+        ],
+    }
+
+
+def _artifact(folder: Path) -> dict[str, Any]:
+    artifact = read_artifact(folder)
+    summary = mapping_summary(artifact)
+    return {
+        "kind": "an artifact",
+        "chip": artifact.profile.name,
+        "fingerprint": artifact.fingerprint,
+        "cores_used": summary["cores"]["used"],
+        "synapses": summary["synapses"]["stored"],
+        "output": artifact.network.output,
+        "cores": [
+            {
+                "core": core.number,
+                "blocks": " + ".join(f"{b.population}[{b.start}:{b.stop}]" for b in core.blocks),
+                "in-axons": core.needed.in_axons,
+                "out-axons": core.needed.out_axons,
+                "synapses": len(core.synapse_weight),
+                "words": core.needed.synapse_words,
+            }
+            for core in artifact.cores
+        ],
+    }
+
+
+def _network(folder: Path) -> dict[str, Any]:
+    network = codec.read(Network, folder, "network")
+    clock = starts(network)
+    run = (folder / "summary.json").is_file()
+    scores = read_json(folder / "summary.json").get("accuracy", {}) if run else {}
+    return {
+        "kind": "a run" if run else "a network",
+        **{f"accuracy_{name}": f"{value:.2%}" for name, value in scores.items()},
+        "input": f"{network.input.name}, {network.input.size} neurons",
+        "output": network.output,
+        "density": f"{network.density:.2%}",
+        "fingerprint": codec.fingerprint(network),
+        "populations": [
+            {
+                "population": p.name,
+                "neurons": p.size,
+                "starts at": clock[p.name],
+                "decay u": f"{p.decay_u:.4g}",
+                "decay v": f"{p.decay_v:.4g}",
+                "threshold": f"{p.threshold:.4g}",
+            }
+            for p in network.populations
+        ],
+        "projections": [
+            {
+                "from": e.source,
+                "to": e.target,
+                "synapses": e.weights.nnz,
+                "density": f"{e.weights.nnz / np.prod(e.weights.shape):.2%}",
+                "delay": e.delay,
+                "lag": lag(network, e),
+            }
+            for e in network.projections
+        ],
+    }

@@ -1,0 +1,191 @@
+"""run and verify: record an artifact's spikes, and compare them with those it must have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from toolchain.artifact import Artifact, read_artifact
+from toolchain.backends import BACKENDS, get_backend
+from toolchain.cli.inputs import read_network, read_stimulus
+from toolchain.cli.output import (
+    Watch,
+    Watcher,
+    exit_with,
+    json_option,
+    say,
+    say_json,
+    share,
+    show,
+    table,
+)
+from toolchain.errors import InputError
+from toolchain.files import write_json
+from toolchain.raster import Raster, accuracy, write_raster
+from toolchain.verify.verdict import Verdict, judge
+
+artifact_argument = click.argument("artifact", metavar="ART", type=click.Path(path_type=Path))
+stimulus_option = click.option(
+    "--stimulus",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="An .npz: bool (samples, timesteps, neurons) under the input's name, and labels.",
+)
+samples_option = click.option(
+    "--samples", type=click.IntRange(min=1), help="Use the first so many samples only."
+)
+SPECIFICATION = "quantized"
+
+
+@click.command("run")
+@artifact_argument
+@stimulus_option
+@click.option(
+    "--backend", type=click.Choice(list(BACKENDS)), default="simulator", show_default=True
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The raster, an .npz.")
+@samples_option
+@json_option
+def run_command(
+    artifact: Path, stimulus: Path, backend: str, out: Path, samples: int | None, as_json: bool
+) -> None:
+    """Run an artifact on a stimulus and record every population's spikes.
+
+    Every sample starts from a state of zero. Row t of a population is its own local timestep,
+    which begins when the first input can reach it.
+    """
+    loaded = read_artifact(artifact)
+    with Watcher() as watch:
+        raster = record(loaded, read_stimulus(stimulus, samples), [backend], watch)[backend]
+    write_raster(out, raster)
+    answer = {
+        "backend": backend,
+        "samples": raster.samples,
+        "timesteps": raster.timesteps,
+        "spikes": {name: int(spikes.sum()) for name, spikes in raster.spikes.items()},
+        "accuracy": accuracy(raster, loaded.network.output),
+        "fingerprint": loaded.fingerprint,
+        "out": str(out),
+    }
+    if as_json:
+        say_json(answer)
+        return
+    say(
+        f"{raster.samples} samples of {raster.timesteps} timesteps ran on {backend}:"
+        f" {BACKENDS[backend]}"
+    )
+    show(table(["population", "spikes"], list(answer["spikes"].items())))  # type: ignore[attr-defined]
+    if answer["accuracy"] is not None:
+        say(f"accuracy  {share(accuracy(raster, loaded.network.output) or 0)}")
+    say(f"raster    {out}")
+
+
+@click.command("verify")
+@artifact_argument
+@stimulus_option
+@click.option(
+    "--backend",
+    type=click.Choice(list(BACKENDS)),
+    default="lava",
+    show_default=True,
+    help="The backend that is judged.",
+)
+@click.option(
+    "--against",
+    type=click.Choice(list(BACKENDS)),
+    default="reference",
+    show_default=True,
+    help="The backend that says what is expected.",
+)
+@click.option(
+    "--trained",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="The run that the artifact came from: its accuracy and agreement beside it.",
+)
+@samples_option
+@click.option("--out", type=click.Path(path_type=Path), help="Write the verdict to this file, too.")
+@json_option
+def verify_command(
+    artifact: Path,
+    stimulus: Path,
+    backend: str,
+    against: str,
+    trained: Path | None,
+    samples: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Prove that an artifact spikes alike everywhere: every bit of every population.
+
+    Walks a chain: the quantized network, then the backend of --against, which runs the packed
+    cores, then the judged backend; each must equal the one before it exactly. There is no
+    tolerance. Exit code 0: equal; 1: not equal, or nothing was compared.
+    """
+    loaded = read_artifact(artifact)
+    wanted = read_stimulus(stimulus, samples)
+    with Watcher() as watch:
+        float_raster = None if trained is None else trained_raster(trained, wanted)
+        recorded = record(loaded, wanted, chain(backend, against), watch)
+    verdict = judge(loaded, recorded, trained=float_raster)
+    if out is not None:
+        write_json(out, verdict.to_json())
+    if as_json:
+        say_json(verdict.to_json())
+    else:
+        show_verdict(verdict)
+    exit_with(0 if verdict.equal else 1)
+
+
+def chain(backend: str, against: str) -> list[str]:
+    """From the specification to the judged backend, each once; at least two."""
+    names = list(dict.fromkeys([SPECIFICATION, against, backend]))
+    if len(names) == 1:
+        raise InputError(f"'{backend}' against itself proves nothing; choose another --backend")
+    return names
+
+
+def record(
+    artifact: Artifact, stimulus: Raster, backends: Sequence[str], watch: Watch
+) -> dict[str, Raster]:
+    """Backend -> raster; every backend is asked whether it is ready before the first one runs."""
+    ready = {name: get_backend(name) for name in backends}
+    return {name: b.run(artifact, stimulus, watch=watch).raster for name, b in ready.items()}
+
+
+def trained_raster(run: Path, stimulus: Raster) -> Raster:
+    """The raster of the trained network on a stimulus; InputError where torch is missing."""
+    read_network(run)  # says in one sentence what is wrong with the folder
+    from toolchain.cli.train import train_room
+
+    raster: Raster = train_room("predict").predict(run, stimulus)
+    return raster
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """The verdict as a person reads it."""
+    rows = [
+        (
+            link.against,
+            link.backend,
+            link.samples,
+            link.neuron_steps_compared,
+            link.spikes_compared,
+            link.mismatches,
+            "equal" if link.equal else "NOT EQUAL",
+        )
+        for link in verdict.chain
+    ]
+    columns = ["expected", "judged", "samples", "neuron-steps", "spikes", "mismatches", ""]
+    show(table(columns, rows))
+    say(
+        "\nequal: every bit of every population"
+        if verdict.equal
+        else f"\nNOT EQUAL: {verdict.reason}"
+    )
+    for name, value in sorted(verdict.accuracy.items(), reverse=True):
+        say(f"accuracy {name:<9} {share(value)}")
+    for name, value in verdict.agreement.items():
+        say(f"{name} that trained and deployed share  {share(value)}")

@@ -1,0 +1,68 @@
+"""train: a run from a configuration, and the way to the train room, which alone needs torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolchain.cli.output import Watcher, json_option, say, say_json, share
+from toolchain.errors import InputError
+
+
+def train_room(module: str) -> Any:
+    """A module of the train room; InputError with the command that installs what it needs."""
+    try:
+        return import_module(f"toolchain.train.{module}")
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("toolchain"):
+            raise
+        raise InputError(
+            f"training needs {missing.name}, which is not installed; run:"
+            " python -m pip install 'snn-deploy[train]'"
+        ) from missing
+
+
+@click.command("train")
+@click.argument("config", metavar="CONFIG.toml", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="TABLE.KEY=VALUE",
+    help="Override a key of the configuration; may be repeated.",
+)
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run, to the same bytes.")
+@json_option
+def train_command(
+    config: Path, out: Path, overrides: tuple[str, ...], resume: bool, as_json: bool
+) -> None:
+    """Train a spiking network sparse from scratch: synapses are dropped and regrown as it learns.
+
+    Leaves in RUN the trained network, the encoded test set (stimulus.npz), metrics and a
+    checkpoint after every epoch. Interrupt it at any time and go on with --resume.
+    """
+    summary = train(config, out, overrides=overrides, resume=resume)
+    if as_json:
+        say_json(summary)
+        return
+    scores = summary["accuracy"]
+    say(f"accuracy  {share(scores['test'])} test, {share(scores['validation'])} validation")
+    say(f"density   {share(summary['density'])} of all synapses, {summary['method']}")
+    say(f"run       {out}\nnext      snn-deploy map {out} --chip loihi1 --out ARTIFACT")
+
+
+def train(
+    config: Path, out: Path, *, overrides: tuple[str, ...] = (), resume: bool = False
+) -> dict[str, Any]:
+    """Train with progress on stderr; the run's summary."""
+    read_config = train_room("config").read_config
+    with Watcher() as watch:
+        summary = train_room("run").train(
+            read_config(config, overrides), out, resume=resume, watch=watch
+        )
+    table: dict[str, Any] = summary.as_table()
+    return table

@@ -1,0 +1,1 @@
+"""One Report of a folder -> text, JSON or HTML."""

@@ -1,0 +1,1 @@
+"""Are two rasters equal, every bit? If not: where first."""
