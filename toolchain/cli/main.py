@@ -46,6 +46,16 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, which suggests only commands that are imported already."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from toolchain.errors import did_you_mean
+
+            ctx.fail(f"no command '{args[0]}'; {did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands from the table, without importing them."""
         with formatter.section("Commands"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,8 @@ from rich.table import Table
 
 from toolchain.errors import Violation
 from toolchain.files import to_json
+
+Watch = Callable[..., None]  # (what is being done, done, of how many, a remark)
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Answer with one JSON object and nothing else."
@@ -80,8 +83,11 @@ def violations_json(violations: Sequence[Violation]) -> list[dict[str, Any]]:
     ]
 
 
+_SECONDS_BETWEEN_LINES = 3.0
+
+
 class Watcher:
-    """Progress on stderr: bars on a terminal, a plain line per tenth elsewhere.
+    """Progress on stderr: bars on a terminal, elsewhere a plain line every few seconds.
 
     Use as a context manager and give it as `watch` to whatever works long.
     """
@@ -98,7 +104,7 @@ class Watcher:
             disable=not self.bars,
         )
         self.tasks: dict[str, Any] = {}
-        self.told: dict[str, int] = {}
+        self.told: dict[str, float] = {}  # when each work last had a line
 
     def __enter__(self) -> Watcher:
         self.progress.start()
@@ -125,9 +131,10 @@ class Watcher:
         self.progress.update(self.tasks[what], completed=done, total=of or None, text=text)
 
     def _tell(self, what: str, done: int, of: int, text: str) -> None:
-        tenth = 10 * done // of if of else 0
-        if text or done == of or (done and tenth > self.told.get(what, 0)):
-            self.told[what] = 0 if done == of else tenth
+        now = time.monotonic()
+        self.told.setdefault(what, now)
+        if text or now - self.told[what] > _SECONDS_BETWEEN_LINES:
+            self.told[what] = now
             click.echo(f"[{done}/{of}] {what}{'  ' + text if text else ''}", err=True)
 
 
@@ -135,6 +142,3 @@ def exit_with(code: int) -> None:
     """End the command with an exit code, after its answer was given."""
     if code:
         raise click.exceptions.Exit(code)
-
-
-Watch = Callable[..., None]

@@ -31,6 +31,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 _FULL = 2**arithmetic.DECAY_BITS
 _FINE_THRESHOLD = 2**8  # below this a threshold's rounding error exceeds 0.2 %
+_BY_WEIGHTS = "weights"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +103,20 @@ class _Plan:
 def _plan(
     population: Population, incoming: Sequence[Projection], profile: HardwareProfile
 ) -> _Plan:
-    """The largest scale at the smallest weight exponent that gives a fine threshold."""
-    plans = [
-        _plan_at(exponent, population, incoming, profile)
-        for exponent in range(profile.synapse.weight_exponent_max + 1)
-    ]
-    fine = (plan for plan in plans if plan.scale * population.threshold >= _FINE_THRESHOLD)
-    return next(fine, max(plans, key=lambda plan: plan.scale))
+    """The smallest weight exponent that gives a fine threshold, and the largest scale there.
+
+    An exponent is only raised while the weights alone limit the scale: beyond that it would take
+    resolution from the weights.
+    """
+    best = _plan_at(0, population, incoming, profile)
+    for exponent in range(1, profile.synapse.weight_exponent_max + 1):
+        if best.scale * population.threshold >= _FINE_THRESHOLD:
+            break
+        coarser = _plan_at(exponent, population, incoming, profile)
+        if coarser.limited_by != _BY_WEIGHTS:
+            break
+        best = coarser
+    return best
 
 
 def _plan_at(
@@ -116,7 +124,7 @@ def _plan_at(
 ) -> _Plan:
     limits = _scale_limits(exponent, population, incoming, profile)
     limited_by = min(limits, key=lambda name: limits[name])
-    scale = limits[limited_by]
+    scale = float(limits[limited_by])
     while not _sums_fit(exponent, scale, population, incoming, profile):
         # Rounding to the grid may add up to half a step per synapse to the bound in real numbers.
         scale, limited_by = scale * (1 - 2**-6), "the bound of the sums a and u"
@@ -133,7 +141,7 @@ def _scale_limits(
     bias = np.abs(population.bias).max() * 2**arithmetic.ALIGN_BITS
     bias_max = neuron.bias_mantissa_max << neuron.bias_exponent_max
     return {
-        "weights": (high << exponent) / largest if largest else inf,
+        _BY_WEIGHTS: (high << exponent) / largest if largest else inf,
         "threshold": neuron.threshold_max / population.threshold,
         "bias": bias_max / bias if bias else inf,
     }
