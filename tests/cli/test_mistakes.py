@@ -97,7 +97,8 @@ def test_a_profile_of_the_users_own_is_checked(shell: Shell, network: Path, tmp_
     code, _, err = shell("check", network, "--chip", mine)
 
     assert code == 2
-    assert "mine.toml: [core] unknown key 'in_axon'; did you mean 'in_axons'?" in one_line(err)
+    assert "[core] unknown key 'in_axon'; did you mean 'in_axons'?" in one_line(err)
+    assert "mine.toml: [core] key 'in_axons' is missing" in one_line(err)
 
 
 def test_a_folder_without_a_network_says_how_to_make_one(shell: Shell, tmp_path: Path) -> None:
