@@ -7,8 +7,7 @@ sums `a` and `u` allow together; what limited it is kept in the `Rounding`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, inf
 
 import numpy as np
@@ -30,8 +29,9 @@ from toolchain.network import (
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 _FULL = 2**arithmetic.DECAY_BITS
+_ALIGN = 2**arithmetic.ALIGN_BITS
 _FINE_THRESHOLD = 2**8  # below this a threshold's rounding error exceeds 0.2 %
-_BY_WEIGHTS = "weights"
+_BY_WEIGHTS, _BY_BOUNDS = "weights", "the bound of the sums a and u"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,39 +58,27 @@ class Quantized:
     dropped: int  # synapses whose weight rounded to zero, removed: they move no spike
 
 
-def quantize(network: Network, profile: HardwareProfile) -> Quantized:
-    """Put a trained network onto a chip's integers.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Case:
+    """One population, with all that shares its scale."""
 
-    Raises DoesNotFitError listing every population whose threshold, bias, delay or sums have no
-    form in the chip's registers.
-    """
-    violations = [*_delay_violations(network, profile)]
-    populations, projections, roundings = [], [], []
-    for population in network.populations:
-        incoming = [edge for edge in network.projections if edge.target == population.name]
-        found = _violations(population, incoming, profile)
-        violations += found
-        if not found:
-            plan = _plan(population, incoming, profile)
-            populations.append(_population(population, plan, profile))
-            projections += [(edge, _projection(edge, plan, profile)) for edge in incoming]
-            roundings.append(_rounding(population, incoming, plan, profile))
-    if violations:
-        raise DoesNotFitError(
-            f"the network has no form in the registers of '{profile.name}'", violations
-        )
-    done = {id(edge): quantized for edge, quantized in projections}
-    kept = tuple(_without_zeros(done[id(edge)]) for edge in network.projections)
-    return Quantized(
-        network=QuantizedNetwork(
-            input=network.input,
-            populations=tuple(populations),
-            projections=kept,
-            output=network.output,
-        ),
-        roundings=tuple(roundings),
-        dropped=network.synapses - sum(edge.weights.nnz for edge in kept),
-    )
+    population: Population
+    incoming: tuple[Projection, ...]
+    profile: HardwareProfile
+
+    @property
+    def largest_weight(self) -> float:
+        return max((float(np.abs(e.weights.data).max(initial=0)) for e in self.incoming), default=0)
+
+    @property
+    def decay_u(self) -> int:
+        """The register whose share lost, (register + 1) / 4096, is nearest to the trained one."""
+        nearest = round(self.population.decay_u * _FULL) - arithmetic.DECAY_U_OFFSET
+        return min(max(nearest, 0), self.profile.neuron.decay_u_max)
+
+    @property
+    def decay_v(self) -> int:
+        return min(round(self.population.decay_v * _FULL), self.profile.neuron.decay_v_max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,79 +88,97 @@ class _Plan:
     limited_by: str
 
 
-def _plan(
-    population: Population, incoming: Sequence[Projection], profile: HardwareProfile
-) -> _Plan:
+def quantize(network: Network, profile: HardwareProfile) -> Quantized:
+    """Put a trained network onto a chip's integers.
+
+    Raises DoesNotFitError listing every population and projection whose weights, threshold or
+    delay have no form in the chip's registers.
+    """
+    cases = [
+        _Case(
+            population=population,
+            incoming=tuple(e for e in network.projections if e.target == population.name),
+            profile=profile,
+        )
+        for population in network.populations
+    ]
+    plans = {case.population.name: _plan(case) for case in cases}
+    violations = _delay_violations(network, profile)
+    violations += [v for case in cases for v in _violations(case, plans[case.population.name])]
+    if violations:
+        subject = f"the network has no form in the registers of '{profile.name}'"
+        raise DoesNotFitError(subject, violations)
+    projections = tuple(_projection(e, plans[e.target], profile) for e in network.projections)
+    return Quantized(
+        network=QuantizedNetwork(
+            input=network.input,
+            populations=tuple(_population(case, plans[case.population.name]) for case in cases),
+            projections=projections,
+            output=network.output,
+        ),
+        roundings=tuple(_rounding(case, plans[case.population.name]) for case in cases),
+        dropped=network.synapses - sum(edge.weights.nnz for edge in projections),
+    )
+
+
+def _plan(case: _Case) -> _Plan:
     """The smallest weight exponent that gives a fine threshold, and the largest scale there.
 
     An exponent is only raised while the weights alone limit the scale: beyond that it would take
     resolution from the weights.
     """
-    best = _plan_at(0, population, incoming, profile)
-    for exponent in range(1, profile.synapse.weight_exponent_max + 1):
-        if best.scale * population.threshold >= _FINE_THRESHOLD:
+    best = _plan_at(0, case)
+    for exponent in range(1, case.profile.synapse.weight_exponent_max + 1):
+        if best.scale * case.population.threshold >= _FINE_THRESHOLD:
             break
-        coarser = _plan_at(exponent, population, incoming, profile)
+        coarser = _plan_at(exponent, case)
         if coarser.limited_by != _BY_WEIGHTS:
             break
         best = coarser
     return best
 
 
-def _plan_at(
-    exponent: int, population: Population, incoming: Sequence[Projection], profile: HardwareProfile
-) -> _Plan:
-    limits = _scale_limits(exponent, population, incoming, profile)
+def _plan_at(exponent: int, case: _Case) -> _Plan:
+    limits = _scale_limits(exponent, case)
     limited_by = min(limits, key=lambda name: limits[name])
-    scale = float(limits[limited_by])
-    while not _sums_fit(exponent, scale, population, incoming, profile):
+    plan = _Plan(scale=limits[limited_by], exponent=exponent, limited_by=limited_by)
+    while not _sums_fit(case, plan):
         # Rounding to the grid may add up to half a step per synapse to the bound in real numbers.
-        scale, limited_by = scale * (1 - 2**-6), "the bound of the sums a and u"
-    return _Plan(scale=scale, exponent=exponent, limited_by=limited_by)
+        plan = replace(plan, scale=plan.scale * (1 - 2**-6), limited_by=_BY_BOUNDS)
+    return plan
 
 
-def _scale_limits(
-    exponent: int, population: Population, incoming: Sequence[Projection], profile: HardwareProfile
-) -> dict[str, float]:
+def _scale_limits(exponent: int, case: _Case) -> dict[str, float]:
     """The largest scale that each of weights, threshold and bias allows."""
-    largest = max((np.abs(edge.weights.data).max(initial=0) for edge in incoming), default=0)
-    _, high = arithmetic.weight_range(profile.synapse.weight_bits)
-    neuron = profile.neuron
-    bias = np.abs(population.bias).max() * 2**arithmetic.ALIGN_BITS
+    neuron = case.profile.neuron
+    _, high = arithmetic.weight_range(case.profile.synapse.weight_bits)
+    bias = float(np.abs(case.population.bias).max()) * _ALIGN
     bias_max = neuron.bias_mantissa_max << neuron.bias_exponent_max
+    largest = case.largest_weight
     return {
         _BY_WEIGHTS: (high << exponent) / largest if largest else inf,
-        "threshold": neuron.threshold_max / population.threshold,
+        "threshold": neuron.threshold_max / case.population.threshold,
         "bias": bias_max / bias if bias else inf,
     }
 
 
-def _sums_fit(
-    exponent: int,
-    scale: float,
-    population: Population,
-    incoming: Sequence[Projection],
-    profile: HardwareProfile,
-) -> bool:
-    plan = _Plan(scale=scale, exponent=exponent, limited_by="")
-    a, u = _bounds(population, incoming, plan, profile)
+def _sums_fit(case: _Case, plan: _Plan) -> bool:
+    a, u = _bounds(case, plan)
     return a < arithmetic.ACTIVATION_LIMIT and u < arithmetic.STATE_LIMIT
 
 
-def _bounds(
-    population: Population, incoming: Sequence[Projection], plan: _Plan, profile: HardwareProfile
-) -> tuple[int, int]:
+def _bounds(case: _Case, plan: _Plan) -> tuple[int, int]:
     """Proved bounds of |a| and |u|: every source spikes at once, at every timestep."""
-    positive, negative = (np.zeros(population.size, np.int64) for _ in range(2))
-    for edge in incoming:
-        weights = _grid(edge.weights, plan, profile)
+    positive, negative = (np.zeros(case.population.size, np.int64) for _ in range(2))
+    for edge in case.incoming:
+        weights = _on_grid(edge.weights, plan, case.profile)
         positive += np.asarray(weights.maximum(0).sum(axis=1)).ravel() << plan.exponent
         negative -= np.asarray(weights.minimum(0).sum(axis=1)).ravel() << plan.exponent
     a = int(max(positive.max(), negative.max()))
-    return a, arithmetic.current_bound(a, _decay_u(population, profile))
+    return a, arithmetic.current_bound(a, case.decay_u)
 
 
-def _grid(weights: csr_array, plan: _Plan, profile: HardwareProfile) -> csr_array:
+def _on_grid(weights: csr_array, plan: _Plan, profile: HardwareProfile) -> csr_array:
     """Weights as integers on the grid, ties to even; the same stored entries."""
     bits = profile.synapse.weight_bits
     step = arithmetic.weight_step(bits)
@@ -182,29 +188,17 @@ def _grid(weights: csr_array, plan: _Plan, profile: HardwareProfile) -> csr_arra
     return csr_array((units.astype(np.int64), weights.indices, weights.indptr), shape=weights.shape)
 
 
-def _decay_u(population: Population, profile: HardwareProfile) -> int:
-    """The register whose share lost, (register + 1) / 4096, is nearest to the trained one."""
-    nearest = round(population.decay_u * _FULL) - arithmetic.DECAY_U_OFFSET
-    return min(max(nearest, 0), profile.neuron.decay_u_max)
-
-
-def _decay_v(population: Population, profile: HardwareProfile) -> int:
-    return min(round(population.decay_v * _FULL), profile.neuron.decay_v_max)
-
-
-def _population(
-    population: Population, plan: _Plan, profile: HardwareProfile
-) -> QuantizedPopulation:
-    mantissa, exponent = _bias(population.bias * plan.scale * 2**arithmetic.ALIGN_BITS, profile)
+def _population(case: _Case, plan: _Plan) -> QuantizedPopulation:
+    mantissa, exponent = _bias(case.population.bias * plan.scale * _ALIGN, case.profile)
     return QuantizedPopulation(
-        name=population.name,
-        size=population.size,
-        decay_u=_decay_u(population, profile),
-        decay_v=_decay_v(population, profile),
-        threshold=round(population.threshold * plan.scale),
+        name=case.population.name,
+        size=case.population.size,
+        decay_u=case.decay_u,
+        decay_v=case.decay_v,
+        threshold=round(case.population.threshold * plan.scale),
         bias_mantissa=mantissa,
         bias_exponent=exponent,
-        unit=1 / (plan.scale * 2**arithmetic.ALIGN_BITS),
+        unit=1 / (plan.scale * _ALIGN),
     )
 
 
@@ -218,79 +212,69 @@ def _bias(bias: FloatArray, profile: HardwareProfile) -> tuple[IntArray, int]:
 
 
 def _projection(edge: Projection, plan: _Plan, profile: HardwareProfile) -> QuantizedProjection:
-    return QuantizedProjection(
-        source=edge.source,
-        target=edge.target,
-        weights=_grid(edge.weights, plan, profile),
-        delay=edge.delay,
-        weight_exponent=plan.exponent,
-        weight_bits=profile.synapse.weight_bits,
-    )
-
-
-def _without_zeros(edge: QuantizedProjection) -> QuantizedProjection:
-    weights = edge.weights.copy()
+    weights = _on_grid(edge.weights, plan, profile).copy()
     weights.eliminate_zeros()
     return QuantizedProjection(
         source=edge.source,
         target=edge.target,
         weights=weights,
         delay=edge.delay,
-        weight_exponent=edge.weight_exponent,
-        weight_bits=edge.weight_bits,
+        weight_exponent=plan.exponent,
+        weight_bits=profile.synapse.weight_bits,
     )
 
 
-def _rounding(
-    population: Population, incoming: Sequence[Projection], plan: _Plan, profile: HardwareProfile
-) -> Rounding:
-    errors, largest = [0.0], 0.0
-    for edge in incoming:
-        quantized = _grid(edge.weights, plan, profile).data * 2.0**plan.exponent / plan.scale
-        errors.append(float(np.abs(quantized - edge.weights.data).max(initial=0)))
-        largest = max(largest, float(np.abs(edge.weights.data).max(initial=0)))
+def _rounding(case: _Case, plan: _Plan) -> Rounding:
+    population = case.population
     threshold = round(population.threshold * plan.scale) / plan.scale
-    lost_u = (_decay_u(population, profile) + arithmetic.DECAY_U_OFFSET) / _FULL
-    a, u = _bounds(population, incoming, plan, profile)
+    lost_u = (case.decay_u + arithmetic.DECAY_U_OFFSET) / _FULL
+    a, u = _bounds(case, plan)
     return Rounding(
         population=population.name,
         scale=plan.scale,
         limited_by=plan.limited_by,
         weight_exponent=plan.exponent,
-        worst_weight_error=max(errors) / largest if largest else 0.0,
+        worst_weight_error=_weight_error(case, plan),
         threshold_error=abs(threshold / population.threshold - 1),
         decay_errors=(
             abs(lost_u - population.decay_u),
-            abs(_decay_v(population, profile) / _FULL - population.decay_v),
+            abs(case.decay_v / _FULL - population.decay_v),
         ),
         activation_bound=a,
         current_bound=u,
     )
 
 
-def _violations(
-    population: Population, incoming: Sequence[Projection], profile: HardwareProfile
-) -> list[Violation]:
+def _weight_error(case: _Case, plan: _Plan) -> float:
+    """The largest error of a weight, as a share of the largest weight."""
+    errors = [
+        np.abs(_on_grid(e.weights, plan, case.profile).data * unit - e.weights.data).max(initial=0)
+        for unit in [2.0**plan.exponent / plan.scale]
+        for e in case.incoming
+    ]
+    return float(max(errors, default=0)) / case.largest_weight if case.largest_weight else 0.0
+
+
+def _violations(case: _Case, plan: _Plan) -> list[Violation]:
     """Registers in which no scale at all would do."""
-    plan = _plan(population, incoming, profile)
-    largest = max((np.abs(edge.weights.data).max(initial=0) for edge in incoming), default=0)
-    step = arithmetic.weight_step(profile.synapse.weight_bits) << plan.exponent
+    step = arithmetic.weight_step(case.profile.synapse.weight_bits) << plan.exponent
+    largest = floor(case.largest_weight * plan.scale)
     found = []
-    if largest and largest * plan.scale < step:
+    if case.largest_weight and largest < step:
         found.append(
             Violation(
-                where=f"population '{population.name}'",
+                where=f"population '{case.population.name}'",
                 resource="weight units (so that its largest weight is not rounded away)",
                 needed=step,
-                held=floor(largest * plan.scale),
+                held=largest,
                 mend=f"{plan.limited_by} limits the scale: lower it relative to the weights",
             )
         )
-    if round(population.threshold * plan.scale) < 1:
+    if round(case.population.threshold * plan.scale) < 1:
         found.append(
             Violation(
-                where=f"population '{population.name}'",
-                resource="threshold mantissa units",
+                where=f"population '{case.population.name}'",
+                resource="threshold units",
                 needed=1,
                 held=0,
                 mend=f"{plan.limited_by} limits the scale: raise the threshold relative to it",
@@ -306,7 +290,7 @@ def _delay_violations(network: Network, profile: HardwareProfile) -> list[Violat
             resource="timesteps of delay",
             needed=edge.delay,
             held=profile.synapse.delay_max,
-            mend="shorten the way around it, or insert a population that relays",
+            mend="shorten it, or let a population in between relay",
         )
         for edge in network.projections
         if edge.delay > profile.synapse.delay_max
