@@ -1,0 +1,25 @@
+"""The example configurations are read, and the digits are learned as promised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolchain.train.config import read_config
+from toolchain.train.run import train
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize("name", ["digits", "digits-esl", "mnist"])
+def test_every_example_configuration_is_read(name):
+    assert read_config(EXAMPLES / f"{name}.toml").sparsity.density <= 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["digits", "digits-esl"])
+def test_digits_are_learned_sparse(name, tmp_path):
+    summary = train(read_config(EXAMPLES / f"{name}.toml"), tmp_path / "run")
+    assert summary.accuracy["test"] >= 0.96
+    assert summary.density == pytest.approx(0.15, abs=1e-3)
