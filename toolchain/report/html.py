@@ -1,0 +1,67 @@
+"""A Report as one HTML file that needs nothing else: no network, no script, no font."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from toolchain.report.collect import Report, assumptions
+from toolchain.report.curves import draw_curves
+from toolchain.report.mesh import LETTERS, draw_meshes
+from toolchain.report.spikes import draw_spikes
+from toolchain.report.words import (
+    BUDGETS,
+    RESOURCES,
+    absences,
+    fills,
+    holdings,
+    is_stale,
+    key_figures,
+    layer_rows,
+    mismatch_sentence,
+    percent,
+    resource_rows,
+    title,
+    verdict_sentence,
+    verdict_word,
+)
+
+
+def to_html(report: Report) -> str:
+    """The report as HTML; the same report gives the same bytes."""
+    artifact, run = report.artifact, report.run
+    return _template().render(
+        report=report,
+        title=title(report),
+        word=verdict_word(report),
+        sentence=verdict_sentence(report),
+        good=report.verdict is not None and report.verdict.equal and not is_stale(report),
+        figures=key_figures(report),
+        layers=layer_rows(report),
+        curves=[] if run is None else draw_curves(run),
+        meshes=[] if artifact is None else draw_meshes(artifact),
+        spikes=draw_spikes(report),
+        resource_rows=[] if artifact is None else resource_rows(artifact),
+        assumptions=[] if artifact is None else assumptions(artifact.profile),
+        absences=absences(report),
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals |= {
+        "BUDGETS": BUDGETS,
+        "LETTERS": LETTERS,
+        "RESOURCES": RESOURCES,
+        "fills": fills,
+        "holdings": holdings,
+        "mismatch_sentence": mismatch_sentence,
+        "percent": percent,
+    }
+    source = resources.files("toolchain.report").joinpath("report.html.j2").read_text("utf-8")
+    return environment.from_string(source)
