@@ -1,0 +1,47 @@
+"""The demo shows what it promises: the figures of its summary, and the same artifact twice."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Shell
+
+pytest.importorskip("torch", reason="the demo trains, and training needs torch")
+pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+
+
+@pytest.mark.lava
+def test_the_demo_shows_the_whole_way(shell: Shell, tmp_path: Path) -> None:
+    code, out, _ = shell("demo", "--out", tmp_path / "demo", "--json")
+
+    summary = json.loads(out)
+    assert code == 0
+    assert json.loads((tmp_path / "demo" / "summary.json").read_text()) == summary
+    assert summary["accuracy"]["trained"] >= 0.95
+    assert summary["density"] <= 0.20
+    assert abs(summary["accuracy"]["trained"] - summary["accuracy"]["deployed"]) <= 0.01
+    verdict, cores = summary["verify"], summary["map"]["cores"]
+    assert verdict["backend"] == "lava"
+    assert verdict["equal"] is True
+    assert verdict["mismatches"] == 0
+    assert verdict["samples"] >= 300
+    assert [link["backend"] for link in verdict["chain"]] == [
+        "reference", "simulator", "lava-cores", "lava",
+    ]  # fmt: skip
+    assert cores["used"] >= cores["lower_bound"] >= 1
+    left = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert {"run", "artifact", "stimulus.npz", "summary.json", "report.html"} <= left
+    assert shell("report", tmp_path / "demo")[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.lava
+def test_the_demo_twice_gives_the_same_artifact(shell: Shell, tmp_path: Path) -> None:
+    kept = []
+    for _ in range(2):
+        assert shell("demo", "--out", tmp_path / "demo", "--json")[0] == 0
+        files = sorted((tmp_path / "demo" / "artifact").iterdir())
+        kept.append({file.name: file.read_bytes() for file in files})
+
+    assert kept[0] == kept[1]
