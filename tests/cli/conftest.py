@@ -34,7 +34,9 @@ def chain(*sizes: int, density: float, seed: int = 0) -> Network:
     rng = np.random.default_rng(seed)
     names = ["input", *(f"layer{i}" for i in range(1, len(sizes)))]
     populations = [
-        Population(name=name, size=size, decay_u=0.5, decay_v=0.2, threshold=1.5, bias=np.zeros(size))
+        Population(
+            name=name, size=size, decay_u=0.5, decay_v=0.2, threshold=1.5, bias=np.zeros(size)
+        )
         for name, size in zip(names[1:], sizes[1:], strict=True)
     ]
     projections = [

@@ -31,7 +31,9 @@ def test_help_imports_no_command() -> None:
     program += "from toolchain.cli.main import run; assert run(['--help']) == 0\n"
     program += "print([m for m in ('torch', 'numba', 'numpy', 'scipy') if m in sys.modules])"
 
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
 
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -106,7 +108,16 @@ def test_run_records_what_every_backend_agrees_on(
     code, text, _ = shell(
         "run", artifact, "--stimulus", stimulus, "--backend", backend, "--out", out, "--json"
     )
-    shell("run", artifact, "--stimulus", stimulus, "--backend", "reference", "--out", tmp_path / "r.npz")
+    shell(
+        "run",
+        artifact,
+        "--stimulus",
+        stimulus,
+        "--backend",
+        "reference",
+        "--out",
+        tmp_path / "r.npz",
+    )
 
     answer = json.loads(text)
     assert code == 0
@@ -149,7 +160,9 @@ def test_verify_of_silence_fails(shell: Shell, artifact: Path, tmp_path: Path) -
 
     write_raster(tmp_path / "q.npz", Raster(spikes={"input": np.zeros((2, 5, 20), bool)}))
 
-    code, out, _ = shell("verify", artifact, "--stimulus", tmp_path / "q.npz", "--backend", "simulator")
+    code, out, _ = shell(
+        "verify", artifact, "--stimulus", tmp_path / "q.npz", "--backend", "simulator"
+    )
 
     assert code == 1
     assert "nothing was compared" in out

@@ -84,7 +84,9 @@ def test_unknown_names_get_the_nearest_known_one(
     assert code == 2
     assert "verify" in err
 
-    code, _, err = shell("run", artifact, "--stimulus", "s.npz", "--out", "o.npz", "--backend", "lva")
+    code, _, err = shell(
+        "run", artifact, "--stimulus", "s.npz", "--out", "o.npz", "--backend", "lva"
+    )
     assert code == 2
     assert "'lava'" in err
 

@@ -30,7 +30,13 @@ density = 0.3
 epochs = 6
 batch_size = 64
 """
-RESULT = ("network.json", "network.safetensors", "best.safetensors", "stimulus.npz", "metrics.jsonl")
+RESULT = (
+    "network.json",
+    "network.safetensors",
+    "best.safetensors",
+    "stimulus.npz",
+    "metrics.jsonl",
+)
 
 
 @pytest.fixture
@@ -78,7 +84,9 @@ def test_a_run_is_trained_mapped_and_verified(shell: Shell, config: Path, tmp_pa
     assert shell("inspect", run)[0] == 0
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
 def test_an_interrupted_run_resumes_to_the_same_bytes(
     sent: signal.Signals, code: int, shell: Shell, config: Path, tmp_path: Path
 ) -> None:

@@ -8,9 +8,13 @@ import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 from scipy.sparse import csr_array
 
@@ -22,8 +26,10 @@ from toolchain.mapper.pipeline import map_network
 from toolchain.network import Input, Network, Population, Projection
 from toolchain.raster import Raster, write_raster
 from toolchain.report.collect import Report, collect
+from toolchain.report.curves import draw_curves, spread
 from toolchain.report.html import to_html
-from toolchain.report.svg import clip, spread, ticks
+from toolchain.report.record import Epoch, LayerEpoch, Run
+from toolchain.report.svg import clip
 from toolchain.report.text import to_text
 from toolchain.report.words import percent
 from toolchain.verify.verdict import judge
@@ -166,8 +172,20 @@ def test_json_is_json_without_nan_and_without_a_path(whole: Path) -> None:
 def test_html_refers_to_nothing_outside_and_runs_nothing(whole: Path) -> None:
     page = to_html(collect(whole))
 
-    assert not re.findall(r"https?:|@import|<script|<link|\ssrc=|\shref=|url\((?!#)", page)
+    assert not re.findall(r"https?:|@import|<script|<link|\ssrc=|\shref=(?!.#)|url\((?!#)", page)
     assert "secret" not in page
+
+
+def test_every_id_of_a_page_is_there_once_and_every_reference_is_to_one(whole: Path) -> None:
+    page = to_html(collect(whole))
+    ids = re.findall(r'\sid="([^"]*)"', page)
+
+    assert len(ids) == len(set(ids)) > 0
+    assert set(re.findall(r'(?:href="|url\()#([^")]*)', page)) <= set(ids)
+
+
+def test_html_has_no_style_sheet_but_its_own(whole: Path) -> None:
+    assert to_html(collect(whole)).count("<style") == 1
 
 
 def test_html_escapes_a_hostile_name_everywhere(whole: Path) -> None:
@@ -324,21 +342,63 @@ def test_a_percentage_is_never_rounded_to_all_or_nothing(share: float, text: str
     assert percent(share) == text
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.443, 0.98), (3.0, 3.0), (-700.0, 60.0)])
-def test_ticks_enclose_what_they_measure(low: float, high: float) -> None:
-    found = ticks(low, high, 4)
+NAMES = ("a$b$\\frac{", "_^{}%#", "\N{CJK UNIFIED IDEOGRAPH-5C64}", "a\x00\n\ud800b", " ")
 
-    assert found[0] <= low
-    assert found[-1] >= high
-    assert 2 <= len(found) <= 7
+
+def _history(names: tuple[str, ...], epochs: int) -> Run:
+    layers = tuple(LayerEpoch(name=n, density=1.0, pq_index=0.1) for n in names)
+    accuracy = {"train": 0.5, "validation": 1.0}
+    history = [
+        Epoch(epoch=n + 1, accuracy=accuracy, density=1.0, layers=layers) for n in range(epochs)
+    ]
+    return Run(summary=None, planned_epochs=None, history=tuple(history))
+
+
+@pytest.mark.parametrize(("epochs", "pictures"), [(0, 0), (1, 4), (2, 4), (300, 4)])
+def test_a_run_of_any_length_is_drawn_from_its_first_epoch_on(epochs: int, pictures: int) -> None:
+    assert len(draw_curves(_history(("hidden",), epochs))) == pictures
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_of_a_layer_is_drawn_as_it_stands_and_a_sign_for_what_is_none(name: str) -> None:
+    shown = re.sub(r"[\x00\n\ud800]", "\N{REPLACEMENT CHARACTER}", name)
+
+    for picture in draw_curves(_history((name,), 2))[1:3]:
+        words = [element.text or "" for element in ElementTree.fromstring(picture).iter("text")]
+        assert shown in words
+
+
+def test_a_picture_is_the_same_whatever_matplotlib_is_set_to_and_leaves_it_so() -> None:
+    run = _history(("hidden", "output"), 5)
+    plain = draw_curves(run)
+    with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30, "svg.fonttype": "path"}):
+        before = dict(matplotlib.rcParams)
+        assert draw_curves(run) == plain
+        assert dict(matplotlib.rcParams) == before
+    assert all("<text" in picture for picture in plain)
+
+
+def test_amounts_that_find_no_room_are_shortened() -> None:
+    layers = (LayerEpoch(name="a", density=1.0, grow=1_234_567, drop=12_345_678),)
+    epoch = Epoch(epoch=1, accuracy={}, density=1.0, layers=layers)
+    run = Run(summary=None, planned_epochs=None, history=(epoch,))
+    words = [e.text for e in ElementTree.fromstring(draw_curves(run)[-1]).iter("text")]
+
+    assert {"+1,234,567", "\N{MINUS SIGN}12.3 M", "5 M", "0"} <= set(words)
 
 
 def test_labels_are_spread_apart_in_their_order() -> None:
-    placed = spread([10.0, 10.5, 50.0], 14)
+    assert spread([10.5, 50, 10], 14, (0, 90)) == pytest.approx([17.25, 50, 3.25])
 
-    assert placed == sorted(placed)
-    assert placed[1] - placed[0] >= 13.9
-    assert placed[2] == 50.0
+
+@given(st.lists(st.floats(-50, 150), max_size=30), st.floats(1, 30))
+def test_labels_keep_their_order_and_to_their_room(wanted: list[float], gap: float) -> None:
+    placed = spread(wanted, gap, (0, 100))
+    order = sorted(range(len(wanted)), key=lambda n: wanted[n])
+    room = min(gap, 100 / max(len(wanted), 1))
+
+    assert all(-1e-6 <= place <= 100 + 1e-6 for place in placed)
+    assert all(placed[b] - placed[a] >= room - 1e-6 for a, b in pairwise(order))
 
 
 def test_a_cut_name_shows_its_cut() -> None:

@@ -4,16 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from xml.etree.ElementTree import Element
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from markupsafe import Markup
 
+from toolchain.report.figure import (
+    BOTTOM,
+    DEEP,
+    HEIGHT,
+    INK,
+    RIGHT,
+    SOFT,
+    STEPS,
+    TOP,
+    WIDTH,
+    new_figure,
+    page_style,
+    to_svg,
+    write,
+)
 from toolchain.report.record import Epoch, Run
-from toolchain.report.svg import canvas, clip, finish, marker, path, put, spread, ticks
+from toolchain.report.svg import clip
 
-_WIDTH, _HEIGHT = 440.0, 190.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 82.0, 26.0, 26.0
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Look = dict[str, Any]  # what matplotlib is told of a line or a bar
+_LOOKS: tuple[Look, ...] = (  # told apart without colour, by dash and marker
+    {"color": DEEP, "linestyle": "-", "marker": "o"},
+    {"color": "#6b7885", "linestyle": (0, (6, 3)), "marker": "s", "markerfacecolor": "white"},
+    {"color": "#a0522d", "linestyle": (0, (2, 2.5)), "marker": "^"},
+    {"color": "#2f6f62", "linestyle": (0, (8, 3, 2, 3)), "marker": "D", "markerfacecolor": "white"},
+)
 _MARKERS = 7  # about as many along a line
+_APART = 14  # a line of text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,164 +49,176 @@ class Series:
     name: str
     values: tuple[float | None, ...]
 
+    @property
+    def is_known(self) -> bool:
+        """Whether any epoch has a value."""
+        return any(value is not None for value in self.values)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """From epochs and values to the picture's units."""
-
-    epochs: Sequence[int]
-    low: float
-    high: float
-
-    def x(self, epoch: float) -> float:
-        """Where an epoch stands."""
-        first, last = self.epochs[0], self.epochs[-1]
-        share = 0.5 if first == last else (epoch - first) / (last - first)
-        return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(self, value: float) -> float:
-        """Where a value stands."""
-        share = (value - self.low) / (self.high - self.low)
-        return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
+    @property
+    def last(self) -> float:
+        """The value at the line's end."""
+        return next(value for value in reversed(self.values) if value is not None)
 
 
 def draw_curves(run: Run) -> list[Markup]:
     """Accuracy, density, PQ index and rewiring over epochs; empty before the first epoch."""
-    history = run.history
-    if not history:
+    if not run.history:
         return []
-    deployed = None if run.summary is None else run.summary.best_epoch
-    panels = [_panel("Accuracy", _accuracies(history), history, deployed, _share)]
-    panels.append(_panel("Density", _per_layer(history, "density"), history, deployed, _share))
-    indices = _per_layer(history, "pq_index")
-    if any(value is not None for line in indices for value in line.values):
-        panels.append(_panel("PQ index (compressibility)", indices, history, deployed, _plain))
-    return [*panels, _rewiring(history, deployed)]
+    with page_style():
+        panels = [
+            _panel("Accuracy", _accuracies(run.history), run, _share),
+            _panel("Density", _per_layer(run.history, "density"), run, _share, floor=0),
+        ]
+        indices = _per_layer(run.history, "pq_index")
+        if indices:
+            panels.append(_panel("PQ index (compressibility)", indices, run, _plain))
+        return [*panels, _rewiring(run)]
 
 
-def _share(value: float) -> str:
+def _share(value: float, _: object) -> str:
     return f"{100 * value:g} %"
 
 
-def _plain(value: float) -> str:
+def _plain(value: float, _: object) -> str:
     return f"{value:g}"
 
 
-def _thousands(value: float) -> str:
-    return f"{abs(value):,.0f}"
+def _amount(value: float, _: object, most: float = 1e5) -> str:
+    """An amount in full, or in thousands or millions where there is no room for it."""
+    from matplotlib.ticker import EngFormatter
+
+    short = EngFormatter()(float(f"{abs(value):.3g}"))
+    return f"{abs(value):,.0f}" if abs(value) < most else short
 
 
 def _accuracies(history: Sequence[Epoch]) -> list[Series]:
     sides = ("validation", "train")
     lines = [Series(name=s, values=tuple(e.accuracy.get(s) for e in history)) for s in sides]
-    return [line for line in lines if any(value is not None for value in line.values)]
+    return [line for line in lines if line.is_known]
 
 
 def _per_layer(history: Sequence[Epoch], field: str) -> list[Series]:
     names = [layer.name for layer in history[-1].layers]
     tables = [{layer.name: getattr(layer, field) for layer in epoch.layers} for epoch in history]
-    return [Series(name=n, values=tuple(table.get(n) for table in tables)) for n in names]
+    lines = [Series(name=n, values=tuple(table.get(n) for table in tables)) for n in names]
+    return [line for line in lines if line.is_known]
 
 
 def _panel(
     name: str,
     lines: Sequence[Series],
-    history: Sequence[Epoch],
-    deployed: int | None,
-    words: Callable[[float], str],
+    run: Run,
+    words: Callable[[float, object], str],
+    *,
+    floor: float | None = None,
 ) -> Markup:
-    known = [value for line in lines for value in line.values if value is not None] or [0.0]
-    steps = ticks(min(known), max(known), 4)
-    scale = Scale(epochs=[epoch.epoch for epoch in history], low=steps[0], high=steps[-1])
-    picture = canvas(_WIDTH, _HEIGHT, f"{name} over epochs")
-    _frame(picture, name, scale, steps, words, deployed)
-    ends = [_line(picture, line, scale, style) for style, line in enumerate(lines)]
-    for style, (line, y) in enumerate(zip(lines, spread(ends, 14), strict=True)):
-        marker(picture, _WIDTH - _RIGHT + 11, y, style)
-        where = {"x": _WIDTH - _RIGHT + 18, "y": y + 4}
-        put(picture, "text", clip(line.name, 10), class_="name", **where)
-    return finish(picture)
+    """A line per series; the axis reaches down to the floor, where there is one."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = new_figure(name)
+    _frame(axes, run)
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
+    axes.yaxis.set_major_formatter(words)
+    for line, look in zip(lines, cycle(_LOOKS)):
+        _line(axes, run, line, look)
+    if floor is not None:
+        axes.update_datalim([(run.history[0].epoch, floor)])
+    _name_lines(axes, lines)
+    return to_svg(figure, f"{name} over epochs")
 
 
-def _frame(
-    picture: Element,
-    name: str,
-    scale: Scale,
-    steps: Sequence[float],
-    words: Callable[[float], str],
-    deployed: int | None,
-) -> None:
-    """Title, grid, numbers and the epoch that is deployed."""
-    put(picture, "text", name, x=0, y=13, class_="title")
-    for step in steps:
-        y = scale.y(step)
-        put(picture, "line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y, class_="grid")
-        put(picture, "text", words(step), x=_LEFT - 7, y=y + 4, class_="axis end")
-    for epoch in _epoch_ticks(scale.epochs):
-        x = scale.x(epoch)
-        put(picture, "text", f"{epoch}", x=x, y=_HEIGHT - 10, class_="axis mid")
-    put(picture, "text", "epoch", x=_WIDTH - _RIGHT + 18, y=_HEIGHT - 10, class_="axis")
-    if deployed is not None and scale.epochs[0] <= deployed <= scale.epochs[-1]:
-        x = scale.x(deployed)
-        put(picture, "line", x1=x, x2=x, y1=_TOP - 4, y2=_HEIGHT - _BOTTOM, class_="deployed")
+def _frame(axes: Axes, run: Run) -> None:
+    """The epochs, and a dotted line at the one that is deployed."""
+    first, last = run.history[0].epoch, run.history[-1].epoch
+    margin = (last - first) / 40 or 0.5
+    axes.set_xlim(first - margin, last + margin)
+    axes.set_xticks(_epoch_ticks(first, last))
+    for label in axes.get_xticklabels():
+        label.set_verticalalignment("baseline")
+    write(axes, "epoch", WIDTH - RIGHT + 18, BOTTOM - 16)
+    if run.summary is not None and first <= run.summary.best_epoch <= last:
+        best = run.summary.best_epoch
+        dotted = (0, (2, 3))
+        axes.axvline(best, ymax=1.03, color=SOFT, linewidth=1, linestyle=dotted, zorder=0.6)
 
 
-def _epoch_ticks(epochs: Sequence[int]) -> list[int]:
+def _epoch_ticks(first: int, last: int) -> list[int]:
     """The first epoch, the last, and round ones between them."""
-    first, last = epochs[0], epochs[-1]
-    inner = [int(tick) for tick in ticks(first, last, 5) if tick == int(tick)]
+    from matplotlib.ticker import MaxNLocator
+
     apart = (last - first) / 10
-    between = [tick for tick in inner if first + apart < tick < last - apart]
-    return sorted({first, *between, last})
+    inner = MaxNLocator(4, steps=STEPS, integer=True).tick_values(first, last)
+    return sorted({first, *(int(e) for e in inner if first + apart < e < last - apart), last})
 
 
-def _line(picture: Element, line: Series, scale: Scale, style: int) -> float:
-    """Draw a line and a few of its points; where its name should stand."""
-    known = [(e, v) for e, v in zip(scale.epochs, line.values, strict=True) if v is not None]
-    points = [(scale.x(epoch), scale.y(value)) for epoch, value in known]
-    if not points:
-        return scale.y(scale.low)
-    put(picture, "path", d=path(points), class_=f"line s{style % 4}")
-    every = max(len(points) // _MARKERS, 1)
-    for x, y in points[::every]:
-        marker(picture, x, y, style)
-    return points[-1][1]
+def _line(axes: Axes, run: Run, line: Series, look: Look) -> None:
+    """A line and a few of its points."""
+    pairs = zip(run.history, line.values, strict=True)
+    known = [(epoch.epoch, value) for epoch, value in pairs if value is not None]
+    every = max(len(known) // _MARKERS, 1)
+    axes.plot(*zip(*known, strict=True), markevery=every, **look)
 
 
-def _rewiring(history: Sequence[Epoch], deployed: int | None) -> Markup:
+def _name_lines(axes: Axes, lines: Sequence[Series]) -> None:
+    """Each line's name beside its end, with its marker."""
+    axes.autoscale_view()
+    ends = [axes.transData.transform((0, line.last))[1] for line in lines]
+    places = spread(ends, _APART, (BOTTOM + 4, HEIGHT - TOP))
+    for line, y, look in zip(lines, places, cycle(_LOOKS)):
+        x = WIDTH - RIGHT + 11
+        axes.plot(x, y, transform=None, **look | {"linestyle": "none"})
+        write(axes, clip(line.name, 10), x + 7, y - 4, "name")
+
+
+def spread(wanted: Sequence[float], gap: float, room: tuple[float, float]) -> list[float]:
+    """Places nearest the wanted ones, in their order and in the room, `gap` apart if it is there.
+
+    Less what each must keep from the lowest, places need only rise: an isotonic regression.
+    """
+    from scipy.optimize import isotonic_regression
+
+    if not wanted:
+        return []
+    low, high = room
+    order = np.argsort(wanted, kind="stable")
+    kept = min(gap, (high - low) / len(wanted)) * np.arange(len(wanted))
+    rising = isotonic_regression(np.asarray(wanted)[order] - kept).x
+    places = np.clip(rising, low, high - kept[-1]) + kept
+    return [float(place) for place in places[np.argsort(order)]]
+
+
+def _rewiring(run: Run) -> Markup:
     """Synapses regrown (up, solid) and dropped (down, hatched) at each epoch's end."""
-    grown = [sum(layer.grow for layer in epoch.layers) for epoch in history]
-    dropped = [sum(layer.drop for layer in epoch.layers) for epoch in history]
-    steps = ticks(-max(*dropped, 1), max(*grown, 1), 4)
-    if 0 not in steps:
-        steps = sorted({0.0, *steps})
-    scale = Scale(epochs=[epoch.epoch for epoch in history], low=steps[0], high=steps[-1])
-    picture = canvas(_WIDTH, _HEIGHT, "Synapses regrown and dropped over epochs")
-    _hatch(picture)
-    _frame(picture, "Synapses rewired", scale, steps, _thousands, deployed)
-    width = max(0.7 * (_WIDTH - _LEFT - _RIGHT) / max(len(history), 22), 0.5)
-    for epoch, up, down in zip(scale.epochs, grown, dropped, strict=True):
-        _bar(picture, scale, epoch, up, width, "grown")
-        _bar(picture, scale, epoch, -down, width, "dropped")
-    zero = scale.y(0)
-    put(picture, "line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=zero, y2=zero, class_="zero")
-    where = _WIDTH - _RIGHT + 8
-    put(picture, "text", f"+{sum(grown):,}", x=where, y=zero - 19, class_="name")
-    put(picture, "text", "regrown", x=where, y=zero - 6, class_="name")
-    put(picture, "text", f"-{sum(dropped):,}", x=where, y=zero + 14, class_="name")
-    put(picture, "text", "dropped", x=where, y=zero + 27, class_="name")
-    return finish(picture)
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = new_figure("Synapses rewired")
+    _frame(axes, run)
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=STEPS, integer=True))
+    axes.yaxis.set_major_formatter(_amount)
+    grown = {epoch.epoch: sum(layer.grow for layer in epoch.layers) for epoch in run.history}
+    dropped = {epoch.epoch: sum(layer.drop for layer in epoch.layers) for epoch in run.history}
+    _bars(axes, grown, 1, {"color": DEEP})
+    _bars(axes, dropped, -1, {"facecolor": "white", "edgecolor": SOFT, "hatch": "////"})
+    axes.axhline(0, color=INK, linewidth=1)
+    _name_bars(axes, sum(grown.values()), sum(dropped.values()))
+    return to_svg(figure, "Synapses regrown and dropped over epochs")
 
 
-def _bar(picture: Element, scale: Scale, epoch: int, amount: int, width: float, look: str) -> None:
-    if amount:
-        top, bottom = sorted((scale.y(0), scale.y(amount)))
-        where = {"x": scale.x(epoch) - width / 2, "y": top, "height": bottom - top}
-        put(picture, "rect", width=width, class_=look, **where)
+def _bars(axes: Axes, amounts: dict[int, int], sign: int, look: Look) -> None:
+    """A bar at each epoch that has an amount."""
+    first, last = axes.get_xlim()
+    width = 0.7 * min(1, (last - first) / 22)
+    known = {epoch: sign * amount for epoch, amount in amounts.items() if amount}
+    axes.bar(list(known), list(known.values()), width, linewidth=0.7, **look)
 
 
-def _hatch(picture: Element) -> None:
-    size = {"width": 4, "height": 4, "patternUnits": "userSpaceOnUse"}
-    turn = {"patternTransform": "rotate(45)"}
-    pattern = put(put(picture, "defs"), "pattern", id="hatch", **size, **turn)
-    put(pattern, "line", x1=0, y1=0, x2=0, y2=4, class_="hatch")
+def _name_bars(axes: Axes, grown: int, dropped: int) -> None:
+    """What the bars add up to, above and below zero."""
+    axes.update_datalim([(axes.get_xlim()[0], y) for y in (-1, 1)])
+    axes.autoscale_view()
+    zero = axes.transData.transform((0, 0))[1]
+    zero = float(np.clip(zero, BOTTOM + 2 * _APART, HEIGHT - TOP - 2 * _APART))
+    up, down = (_amount(amount, None, 1e7) for amount in (grown, dropped))
+    lines = (f"+{up}", "regrown", f"\N{MINUS SIGN}{down}", "dropped")
+    for words, above in zip(lines, (19, 6, -14, -27), strict=True):
+        write(axes, words, WIDTH - RIGHT + 8, zero + above, "name")

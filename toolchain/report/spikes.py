@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from toolchain.raster import BoolArray, decisions
 from toolchain.report.collect import Report
-from toolchain.report.svg import canvas, clip, finish, put, ticks
+from toolchain.report.figure import STEPS
+from toolchain.report.svg import canvas, clip, finish, put
 from toolchain.report.words import is_foreign
 
 _WIDTH, _LEFT, _RIGHT = 440.0, 8.0, 8.0
@@ -135,11 +136,9 @@ def _raster(panels: list[_Panel], report: Report, sample: int) -> Markup:
         _draw(picture, panel, y)
         _ring(picture, panel, y, report, sample)
         y += panel.height + _GAP
-    width = _step(timesteps)
-    for tick in ticks(0, timesteps - 1, 6):
-        if tick == int(tick) and tick < timesteps:
-            x = _LEFT + (tick + 0.5) * width
-            put(picture, "text", f"{int(tick)}", x=x, y=y + 3, class_="axis mid")
+    for tick in _ticks(timesteps):
+        x = _LEFT + (tick + 0.5) * _step(timesteps)
+        put(picture, "text", f"{tick}", x=x, y=y + 3, class_="axis mid")
     words = "timestep, on each layer's own clock"
     put(picture, "text", words, x=_WIDTH - _RIGHT, y=y + 16, class_="axis end")
     return finish(picture)
@@ -147,6 +146,14 @@ def _raster(panels: list[_Panel], report: Report, sample: int) -> Markup:
 
 def _step(timesteps: int) -> float:
     return (_WIDTH - _LEFT - _RIGHT) / timesteps
+
+
+def _ticks(timesteps: int) -> list[int]:
+    """A few round timesteps."""
+    from matplotlib.ticker import MaxNLocator
+
+    found = MaxNLocator(5, steps=STEPS, integer=True).tick_values(0, timesteps - 1)
+    return [int(tick) for tick in found if 0 <= tick < timesteps]
 
 
 def _draw(picture: Element, panel: _Panel, top: float) -> None:
