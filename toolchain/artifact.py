@@ -23,6 +23,8 @@ from toolchain.network import QuantizedNetwork, QuantizedProjection
 
 IntArray = NDArray[np.int64]
 _MANIFEST = "snn-deploy.artifact"
+_VERSION = 1
+_FILES = ("artifact.json", "artifact.safetensors", "profile.json")  # beside the manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,27 +127,29 @@ def write_artifact(artifact: Artifact, folder: Path) -> None:
 
     Replaces an artifact that is there; raises FileError where something else is.
     """
-    there = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    if folder.is_file() or (there and "manifest.json" not in there):
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if folder.is_file() or (there and there != {*_FILES, "manifest.json"}):
         raise FileError(f"{folder}: is there already and is no artifact; choose another --out")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-        new, old = Path(name) / "new", Path(name) / "old"
-        _write_files(artifact, new)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+            new, old = Path(name) / "new", Path(name) / "old"
+            _write_files(artifact, new)
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+    except OSError as problem:
+        raise FileError(f"{folder}: cannot be written ({problem.strerror})") from problem
 
 
 def _write_files(artifact: Artifact, folder: Path) -> None:
     write_json(folder / "profile.json", artifact.profile.model_dump())
     codec.write(artifact.image, folder, "artifact")
-    names = ["artifact.json", "artifact.safetensors", "profile.json"]
     manifest = {
         "schema": _MANIFEST,
-        "schema_version": 1,
+        "schema_version": _VERSION,
         "fingerprint": artifact.fingerprint,
-        "files": {name: sha256(read_bytes(folder / name)) for name in names},
+        "files": {name: sha256(read_bytes(folder / name)) for name in _FILES},
     }
     write_json(folder / "manifest.json", manifest)
 
@@ -157,7 +161,7 @@ def read_artifact(folder: Path) -> Artifact:
             f"{folder}: is no artifact, or its writing was interrupted: it has no manifest.json;"
             " make one with 'snn-deploy map'"
         )
-    manifest = read_json(folder / "manifest.json", schema=_MANIFEST)
+    manifest = _read_manifest(folder / "manifest.json")
     _check_files(folder, manifest)
     profile = fit(HardwareProfile, read_json(folder / "profile.json"), folder / "profile.json")
     artifact = make_artifact(profile, codec.read(Image, folder, "artifact"))
@@ -166,13 +170,21 @@ def read_artifact(folder: Path) -> Artifact:
     return artifact
 
 
+def _read_manifest(file: Path) -> dict[str, Any]:
+    manifest = read_json(file, schema=_MANIFEST)
+    if manifest.get("schema_version") != _VERSION:
+        raise FileError(
+            f"{file}: schema_version {manifest.get('schema_version')!r} cannot be read; this"
+            f" version of snn-deploy reads {_VERSION}"
+        )
+    if read_bytes(file) != to_json(manifest).encode():
+        raise FileError(f"{file}: was altered after it was written; run 'snn-deploy map' again")
+    return manifest
+
+
 def _check_files(folder: Path, manifest: dict[str, Any]) -> None:
     files = manifest.get("files")
-    if not isinstance(files, dict) or set(files) != {
-        "artifact.json",
-        "artifact.safetensors",
-        "profile.json",
-    }:
+    if not isinstance(files, dict) or set(files) != set(_FILES):
         raise FileError(f"{folder}/manifest.json: key 'files' does not name an artifact's files")
     for name, expected in files.items():
         if sha256(read_bytes(folder / name)) != expected:

@@ -19,6 +19,7 @@ from toolchain.errors import InputError, UnsupportedError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+SMALLEST = 1e-30  # smaller magnitudes are no unit to scale by: their inverse may not be finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class Population:
     size: int  # neurons, >= 1
     decay_u: float  # share of u lost per timestep, in (0, 1]
     decay_v: float  # share of v lost per timestep, in [0, 1]
-    threshold: float  # in units of v, > 0
+    threshold: float  # in units of v, 1e-30..1e30
     bias: FloatArray  # (size,) in units of v, added every timestep
 
     def __post_init__(self) -> None:
@@ -54,7 +55,8 @@ class Population:
         _require(0 < self.decay_u <= 1, f"{who}: decay_u must be in (0, 1], is {self.decay_u}")
         _require(0 <= self.decay_v <= 1, f"{who}: decay_v must be in [0, 1], is {self.decay_v}")
         _require(
-            0 < self.threshold < np.inf, f"{who}: threshold must be positive, is {self.threshold}"
+            SMALLEST <= self.threshold <= 1 / SMALLEST,
+            f"{who}: threshold must be in {SMALLEST:g}..{1 / SMALLEST:g}, is {self.threshold}",
         )
         _require(
             self.bias.shape == (self.size,) and bool(np.all(np.isfinite(self.bias))),

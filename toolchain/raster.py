@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,13 +120,19 @@ def read_raster(path: Path) -> Raster:
     """Read what `write_raster` wrote; raises FileError where the file is no raster."""
     data = read_bytes(path)
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        with np.lib.npyio.NpzFile(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as problem:  # type: ignore[attr-defined]
+    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as problem:
         raise FileError(f"{path}: is not an .npz file, or was cut short ({problem})") from problem
-    labels = arrays.pop("labels", None)
     try:
-        whole = None if labels is None else labels.astype(np.int64)
-        return Raster(spikes=arrays, labels=whole)
+        return Raster(labels=_labels(arrays.pop("labels", None)), spikes=arrays)
     except InputError as problem:
         raise FileError(f"{path}: {problem}") from problem
+
+
+def _labels(array: NDArray[Any] | None) -> IntArray | None:
+    if array is None:
+        return None
+    if array.dtype.kind not in "iu":
+        raise InputError(f"labels must be integers, are {array.dtype}")
+    return array.astype(np.int64)

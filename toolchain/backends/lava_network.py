@@ -110,14 +110,17 @@ class LavaNetwork:
         return 1 + self.clock[population]
 
     def _connect(self, edge: QuantizedProjection, units: Sequence[_Unit]) -> None:
+        """Lava runs only what is connected: a target that no synapse reaches gets an empty one."""
         for target in (unit for unit in units if unit.block.population == edge.target):
-            for first, last, port in self._ports(edge.source, units):
-                here = (slice(target.block.start, target.block.stop), slice(first, last))
-                weights = csr_matrix(edge.weights[here], dtype=np.int32)
-                if weights.nnz:
-                    connection = self._connection(edge, weights)
-                    port.connect(connection.s_in)
-                    connection.a_out.connect(target.process.a_in)
+            rows = edge.weights[target.block.start : target.block.stop]
+            parts = [
+                (port, csr_matrix(rows[:, first:last], dtype=np.int32))
+                for first, last, port in self._ports(edge.source, units)
+            ]
+            for port, weights in [part for part in parts if part[1].nnz] or parts[:1]:
+                connection = self._connection(edge, weights)
+                port.connect(connection.s_in)
+                connection.a_out.connect(target.process.a_in)
 
     def _ports(self, source: str, units: Sequence[_Unit]) -> Iterator[tuple[int, int, Any]]:
         """(first neuron, last neuron + 1, out-port) of everything that sends a source's spikes."""

@@ -79,7 +79,13 @@ def _watched(network: Any, folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _watch_actors(network: Any, folder: Path, over: threading.Event) -> None:
-    while not over.wait(0.5):
+    """Leave an actor's exception as `error` and end all.
+
+    It looks once more when the run is over: Lava's own error says only that there was one.
+    """
+    last_look = False
+    while not last_look:
+        last_look = over.wait(0.5)
         for actor in network.actors():
             if actor.exception:
                 _, text = actor.exception

@@ -104,7 +104,7 @@ class Watcher:
             disable=not self.bars,
         )
         self.tasks: dict[str, Any] = {}
-        self.told: dict[str, float] = {}  # when each work last had a line
+        self.told = time.monotonic()  # when the last line was written
 
     def __enter__(self) -> Watcher:
         self.progress.start()
@@ -131,10 +131,8 @@ class Watcher:
         self.progress.update(self.tasks[what], completed=done, total=of or None, text=text)
 
     def _tell(self, what: str, done: int, of: int, text: str) -> None:
-        now = time.monotonic()
-        self.told.setdefault(what, now)
-        if text or now - self.told[what] > _SECONDS_BETWEEN_LINES:
-            self.told[what] = now
+        if time.monotonic() - self.told > _SECONDS_BETWEEN_LINES:
+            self.told = time.monotonic()
             click.echo(f"[{done}/{of}] {what}{'  ' + text if text else ''}", err=True)
 
 

@@ -10,7 +10,7 @@ from toolchain.artifact import Block, PlacedBlock
 from toolchain.errors import DoesNotFitError, Violation
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.legality import violations
-from toolchain.mapper.resources import FanOut, fan_out
+from toolchain.mapper.resources import FanOut, fan_out, lower_bound
 from toolchain.network import QuantizedNetwork, QuantizedPopulation
 
 _ROUNDS = 16  # blocks decide fan-outs and fan-outs decide blocks; two rounds are the rule
@@ -43,8 +43,25 @@ def _cut(network: QuantizedNetwork, profile: HardwareProfile, reach: FanOut) -> 
                 too_large += violations(network, profile, [_alone(blocks[-1])], reach)
             start = blocks[-1].stop
     if too_large:
-        raise DoesNotFitError(f"neurons exceed a core of '{profile.name}'", _worst(too_large))
+        found = [*_worst(too_large), *_too_many(network, profile)]
+        raise DoesNotFitError(f"neurons exceed a core of '{profile.name}'", found)
     return tuple(blocks)
+
+
+def _too_many(network: QuantizedNetwork, profile: HardwareProfile) -> list[Violation]:
+    """Whether even the best packing needs more cores than there are."""
+    needed = lower_bound(network, profile)
+    if needed <= profile.cores:
+        return []
+    return [
+        Violation(
+            where="the network, by any packing",
+            resource="cores",
+            needed=needed,
+            held=profile.cores,
+            mend="lower the density, use smaller populations, or take more chips",
+        )
+    ]
 
 
 def _longest(

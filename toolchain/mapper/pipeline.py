@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from toolchain.artifact import Artifact, make_artifact
+from toolchain.errors import DoesNotFitError
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.assemble import assemble
 from toolchain.mapper.partition import partition
-from toolchain.mapper.place import PLACERS, check_placement
-from toolchain.mapper.quantize import Rounding, quantize
+from toolchain.mapper.place import PLACERS, Placement, check_placement
+from toolchain.mapper.quantize import Quantized, Rounding, quantize
+from toolchain.mapper.resources import FanOut
 from toolchain.network import Network
 
 Watch = Callable[[str, int, int], None]  # (what is being done, done, of how many)
@@ -27,17 +29,30 @@ class Mapped:
 def map_network(network: Network, profile: HardwareProfile, *, placer: str, watch: Watch) -> Mapped:
     """Turn a trained network into what the chip loads.
 
-    Raises DoesNotFitError listing every limit that the network breaks in the first step that finds
-    one. Same network, profile and placer: same bytes.
+    Raises DoesNotFitError listing every limit that the network breaks, in registers and in cores.
+    Same network, profile and placer: same bytes.
     """
-    watch("quantize", 0, 4)
+    watch("quantize", 0, 3)
     quantized = quantize(network, profile)
-    watch("partition", 1, 4)
-    blocks = partition(quantized.network, profile)
-    watch("place", 2, 4)
-    placement = PLACERS[placer](quantized.network, profile, blocks)
-    fan_out = check_placement(quantized.network, profile, placement)
-    watch("assemble", 3, 4)
+    watch("place", 1, 3)
+    placement, fan_out = _legal_placement(quantized, profile, placer)
+    watch("assemble", 2, 3)
     image = assemble(quantized.network, profile, placement, fan_out, dropped=quantized.dropped)
-    watch("assemble", 4, 4)
+    watch("assemble", 3, 3)
     return Mapped(artifact=make_artifact(profile, image), roundings=quantized.roundings)
+
+
+def _legal_placement(
+    quantized: Quantized, profile: HardwareProfile, placer: str
+) -> tuple[Placement, FanOut]:
+    """Partition and place; what quantizing found illegal is listed with what the cores lack."""
+    found = list(quantized.violations)
+    try:
+        blocks = partition(quantized.network, profile)
+        placement = PLACERS[placer](quantized.network, profile, blocks)
+        fan_out = check_placement(quantized.network, profile, placement)
+    except DoesNotFitError as lacking:
+        found += lacking.violations
+    if found:
+        raise DoesNotFitError(f"the network does not fit '{profile.name}'", found)
+    return placement, fan_out

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from toolchain import arithmetic
-from toolchain.errors import DoesNotFitError, Violation
+from toolchain.errors import Violation
 from toolchain.hardware import HardwareProfile
 from toolchain.network import (
+    SMALLEST,
     Network,
     Population,
     Projection,
@@ -56,6 +57,7 @@ class Quantized:
     network: QuantizedNetwork
     roundings: tuple[Rounding, ...]
     dropped: int  # synapses whose weight rounded to zero, removed: they move no spike
+    violations: tuple[Violation, ...]  # what has no form in the chip's registers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,8 +93,8 @@ class _Plan:
 def quantize(network: Network, profile: HardwareProfile) -> Quantized:
     """Put a trained network onto a chip's integers.
 
-    Raises DoesNotFitError listing every population and projection whose weights, threshold or
-    delay have no form in the chip's registers.
+    `violations` lists every population and projection whose weights, threshold or delay have no
+    form in the chip's registers; the network is then good for counting only.
     """
     cases = [
         _Case(
@@ -105,9 +107,6 @@ def quantize(network: Network, profile: HardwareProfile) -> Quantized:
     plans = {case.population.name: _plan(case) for case in cases}
     violations = _delay_violations(network, profile)
     violations += [v for case in cases for v in _violations(case, plans[case.population.name])]
-    if violations:
-        subject = f"the network has no form in the registers of '{profile.name}'"
-        raise DoesNotFitError(subject, violations)
     projections = tuple(_projection(e, plans[e.target], profile) for e in network.projections)
     return Quantized(
         network=QuantizedNetwork(
@@ -118,6 +117,7 @@ def quantize(network: Network, profile: HardwareProfile) -> Quantized:
         ),
         roundings=tuple(_rounding(case, plans[case.population.name]) for case in cases),
         dropped=network.synapses - sum(edge.weights.nnz for edge in projections),
+        violations=tuple(violations),
     )
 
 
@@ -156,7 +156,7 @@ def _scale_limits(exponent: int, case: _Case) -> dict[str, float]:
     bias_max = neuron.bias_mantissa_max << neuron.bias_exponent_max
     largest = case.largest_weight
     return {
-        _BY_WEIGHTS: (high << exponent) / largest if largest else inf,
+        _BY_WEIGHTS: (high << exponent) / largest if largest > SMALLEST else inf,
         "threshold": neuron.threshold_max / case.population.threshold,
         "bias": bias_max / bias if bias else inf,
     }
@@ -264,7 +264,7 @@ def _violations(case: _Case, plan: _Plan) -> list[Violation]:
         found.append(
             Violation(
                 where=f"population '{case.population.name}'",
-                resource="weight units (so that its largest weight is not rounded away)",
+                resource="weight units (one step of the grid, for its largest weight)",
                 needed=step,
                 held=largest,
                 mend=f"{plan.limited_by} limits the scale: lower it relative to the weights",

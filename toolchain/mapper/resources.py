@@ -74,7 +74,13 @@ def core_needs(
         synapse_words=sum(int(part.words.sum()) for part in lists),
         threshold_profiles=len({population.threshold for population in populations}),
         decay_profiles=len({(p.decay_u, p.decay_v) for p in populations}),
-        synapse_formats=len({(e.weight_bits, e.weight_exponent, e.delay) for e in incoming}),
+        synapse_formats=len(
+            {
+                (edge.weight_bits, edge.weight_exponent, edge.delay)
+                for edge, part in zip(incoming, lists, strict=True)
+                if part.counts.any()
+            }
+        ),
     )
 
 

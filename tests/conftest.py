@@ -1,0 +1,25 @@
+"""What all tests share: reproducible draws, and a plain reason where Lava is not there."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from toolchain.backends import lava
+
+settings.register_profile(
+    "laws",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("laws")
+settings.register_profile(  # for runs that are known to fail: the first failure says enough
+    "broken", settings.get_profile("laws"), phases=(Phase.explicit, Phase.generate)
+)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    reason = lava.why_unavailable() if item.get_closest_marker("lava") else None
+    if reason is not None:
+        pytest.skip(reason)

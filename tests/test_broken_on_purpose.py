@@ -1,0 +1,155 @@
+"""The laws can fail: each fault planted in a copy of the package turns a named test red.
+
+Numba's compiler is off in the copies, so a fault in the simulator is seen without compiling it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAWS = "tests/laws/test_backends.py"
+RED, GREEN = 1, 0  # pytest's exit codes; 2 and more: it could not run the tests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One piece of text exchanged for another, and the laws that must see it."""
+
+    file: str
+    old: str
+    new: str
+    laws: tuple[str, ...]
+
+
+BY_HAND = f"{LAWS}::test_a_network_computed_by_hand_runs_as_computed"
+SLOWLY = f"{LAWS}::test_a_current_loses_a_share_of_one_in_4096_at_register_zero"
+AT_THRESHOLD = f"{LAWS}::test_a_neuron_at_its_threshold_is_silent"
+CORES = f"{LAWS}::test_the_packed_cores_compute_what_the_quantized_network_does"
+WHOLE = "tests/laws/test_mapping.py::test_every_synapse_is_on_exactly_one_core_with_its_weight"
+REASSEMBLED = "tests/laws/test_mapping.py::test_the_packed_cores_put_together_again_are_the_network"
+REFERENCE, SIMULATOR = "[reference]", "[simulator]"
+
+FAULTS = {
+    "a synapse is dropped": Fault(
+        file="mapper/assemble.py",
+        old="    columns = [np.concatenate(column) for column in",
+        new="    columns = [np.concatenate(column)[1:] for column in",
+        laws=(CORES, WHOLE + "[first-fit-tiny]", REASSEMBLED + "[first-fit-tiny]"),
+    ),
+    "a threshold is reached, not passed": Fault(
+        file="arithmetic.py",
+        old="v > (threshold << ALIGN_BITS)",
+        new="v >= (threshold << ALIGN_BITS)",
+        laws=(AT_THRESHOLD + "[50-False-reference]",),
+    ),
+    "the simulator's threshold is reached, not passed": Fault(
+        file="backends/simulator.py",
+        old="voltage > threshold << 6",
+        new="voltage >= threshold << 6",
+        laws=(AT_THRESHOLD + "[50-False-simulator]",),
+    ),
+    "the decay of u is off by one": Fault(
+        file="arithmetic.py",
+        old="DECAY_U_OFFSET = 1 ",
+        new="DECAY_U_OFFSET = 0 ",
+        laws=(
+            "tests/test_arithmetic.py::test_the_next_u_is_as_computed_by_hand",
+            SLOWLY + REFERENCE,
+        ),
+    ),
+    "the decay of v is off by one": Fault(
+        file="arithmetic.py",
+        old="2**DECAY_BITS - decay_v)",
+        new="2**DECAY_BITS - 1 - decay_v)",
+        laws=(
+            "tests/test_arithmetic.py::test_the_next_v_saturates_and_does_not_wrap",
+            BY_HAND + REFERENCE,
+        ),
+    ),
+    "a decay rounds down": Fault(
+        file="arithmetic.py",
+        old="np.sign(state) * ((np.abs(state) * keep) >> DECAY_BITS)",
+        new="(state * keep) >> DECAY_BITS",
+        laws=("tests/test_arithmetic.py", BY_HAND + REFERENCE),
+    ),
+    "the simulator's decay of u is off by one": Fault(
+        file="backends/simulator.py",
+        old="(4095 - decay_u)",
+        new="(4096 - decay_u)",
+        laws=(SLOWLY + SIMULATOR,),
+    ),
+    "the simulator's decay of v is off by one": Fault(
+        file="backends/simulator.py",
+        old="(4096 - decay_v)",
+        new="(4095 - decay_v)",
+        laws=(BY_HAND + SIMULATOR,),
+    ),
+    "a core's routes are shifted": Fault(
+        file="mapper/assemble.py",
+        old="        route_axon=axon,\n",
+        new="        route_axon=np.roll(axon, number == 0),\n",
+        laws=(CORES, WHOLE + "[first-fit-tiny]", REASSEMBLED + "[first-fit-tiny]"),
+    ),
+    "a core's axon list is shifted": Fault(
+        file="mapper/assemble.py",
+        old="        axon_start=table.start,\n",
+        new="        axon_start=np.minimum(table.start + (number == 0), table.start[-1]),\n",
+        laws=(CORES, WHOLE + "[first-fit-tiny]", REASSEMBLED + "[first-fit-tiny]"),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package, its profiles and its tests."""
+    copy = tmp_path_factory.mktemp("copy")
+    leave = shutil.ignore_patterns("__pycache__", "train")
+    for folder in ("toolchain", "hw_profiles", "tests"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=leave)
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    return copy
+
+
+def run_laws(copy: Path, laws: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    quickly = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-profile=broken"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *quickly, *laws],
+        cwd=copy,
+        env=os.environ | {"PYTHONPATH": str(copy), "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_laws_hold_where_nothing_is_broken(copied: Path) -> None:
+    every = {law for fault in FAULTS.values() for law in fault.laws}
+
+    result = run_laws(copied, tuple(sorted(every)))
+
+    assert result.returncode == GREEN, result.stdout
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_turns_every_law_that_names_it_red(name: str, copied: Path) -> None:
+    fault = FAULTS[name]
+    file = copied / "toolchain" / fault.file
+    whole = file.read_text()
+    assert whole.count(fault.old) == 1, "the text to exchange must stand there exactly once"
+    try:
+        file.write_text(whole.replace(fault.old, fault.new))
+        for law in fault.laws:
+            result = run_laws(copied, (law,))
+            assert result.returncode == RED, result.stdout
+            assert " failed" in result.stdout
+            assert "error" not in result.stdout.splitlines()[-1]
+    finally:
+        file.write_text(whole)
