@@ -1,5 +1,6 @@
 # Everything that a fresh clone needs; `make help` lists it.
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 DEMO ?= demo
@@ -35,6 +36,7 @@ clean: ## remove everything that the other targets made
 	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or 3.12; none was found: make PYTHON=/path/to/python3.11 ..."; exit 2; }
 	$(PYTHON) -m venv .venv
 
 # lava-nc declares Python < 3.11 and numpy < 2; docs/decisions/0004-lava-in-a-worker.md says why
