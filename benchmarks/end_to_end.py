@@ -46,7 +46,8 @@ Written by `benchmarks/end_to_end.py` from `benchmarks/results/end_to_end.json`.
 session of `train`, `map`, `run` and `verify`, mean over seeds. *dense* is the same network with
 every synapse, trained and mapped in the same way: what a user would take instead. Trained and
 deployed accuracy are of the whole test set; neuron-steps and mismatches are bits compared with
-Lava over all populations, and those that differed.
+Lava over all populations, and those that differed. Every synapse list is costed in the sparse
+format; a chip's dense format would take fewer words for the dense rows, which is not built yet.
 
 | {" | ".join(COLUMNS)} |
 |{"---|" * len(COLUMNS)}"""

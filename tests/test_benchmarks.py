@@ -1,0 +1,38 @@
+"""What the documents quote is what was measured."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("end_to_end", ROOT / "benchmarks/end_to_end.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_benchmarks_is_written_from_its_results(benchmark: ModuleType) -> None:
+    results = json.loads(benchmark.RESULTS.read_text())
+
+    assert benchmark.TABLE.read_text() == benchmark.document(results)
+
+
+def test_the_readme_quotes_only_figures_of_that_table() -> None:
+    readme = (ROOT / "README.md").read_text()
+    measured = readme[readme.index("## Measured") : readme.index("Every figure")]
+    table = (ROOT / "docs" / "benchmarks.md").read_text()
+
+    figures = re.findall(r"\d[\d,]*\.\d+%|\d{1,3}(?:,\d{3})+", measured)
+
+    assert len(figures) > 15
+    assert [figure for figure in figures if figure not in table] == []
