@@ -29,6 +29,7 @@ from toolchain.verify.verdict import Verdict, judge
 
 _HERE = Path(__file__).parent
 _CONFIGS = (_HERE / "digits.toml", _HERE.parent.parent / "examples" / "digits.toml")  # wheel, tree
+_CHAIN = (SPECIFICATION, "reference", "simulator", "lava")
 _LEFT = {
     "run",
     "artifact",
@@ -38,7 +39,6 @@ _LEFT = {
     "summary.json",
     "report.html",
 }
-_MOST_CORES_BY_CORE = 16
 
 
 @click.command("demo")
@@ -120,7 +120,7 @@ class _Demo:
         with self.step("verify", "run on Lava: it must spike as the packed cores say, bit for bit"):
             stimulus = read_raster(self.out / "run" / "stimulus.npz")
             with Watcher() as watch:
-                recorded = record(artifact, stimulus, _chain(artifact), watch)
+                recorded = record(artifact, stimulus, _CHAIN, watch)
             float_raster = trained_raster(self.out / "run", stimulus)
             verdict = judge(artifact, recorded, trained=float_raster)
             write_raster(self.out / "stimulus.npz", stimulus)
@@ -141,12 +141,6 @@ class _Demo:
     def tell(self, text: str) -> None:
         if not self.quiet:
             say(text)
-
-
-def _chain(artifact: Artifact) -> list[str]:
-    """From the quantized network to Lava; core by core as well where the cores are few."""
-    by_core = ["lava-cores"] if len(artifact.cores) <= _MOST_CORES_BY_CORE else []
-    return [SPECIFICATION, "reference", "simulator", *by_core, "lava"]
 
 
 def _config() -> Path:
