@@ -92,7 +92,9 @@ def place(
     """A quantized network on a chip, without the quantizer."""
     placement = PLACERS[placer](network, profile, partition(network, profile))
     reach = check_placement(network, profile, placement)
-    return make_artifact(profile, assemble(network, profile, placement, reach, dropped=0))
+    return make_artifact(
+        profile, assemble(network, profile, placement, reach, dropped=0, trained="")
+    )
 
 
 def first_difference(one: Recording, other: Recording) -> str:

@@ -7,6 +7,7 @@ and the packed cores), and `manifest.json`, written last, with the SHA-256 of th
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ class Image:
     input_axon: IntArray  # (routes,)
     lower_bound: int  # cores that any packing would need at least
     dropped: int  # trained synapses whose weight rounded to zero
+    trained: str  # fingerprint of the trained Network that this came from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -137,7 +139,12 @@ def write_artifact(artifact: Artifact, folder: Path) -> None:
             _write_files(artifact, new)
             if folder.exists():
                 folder.rename(old)
-            new.rename(folder)
+            try:
+                new.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
     except OSError as problem:
         raise FileError(f"{folder}: cannot be written ({problem.strerror})") from problem
 
@@ -165,9 +172,46 @@ def read_artifact(folder: Path) -> Artifact:
     _check_files(folder, manifest)
     profile = fit(HardwareProfile, read_json(folder / "profile.json"), folder / "profile.json")
     artifact = make_artifact(profile, codec.read(Image, folder, "artifact"))
+    if not all(_index_laws(artifact.image)):
+        raise FileError(
+            f"{folder}: a table of its cores points outside; run 'snn-deploy map' again"
+        )
     if artifact.fingerprint != manifest.get("fingerprint"):
         raise FileError(f"{folder}/manifest.json: key 'fingerprint' does not belong to its files")
     return artifact
+
+
+def _index_laws(image: Image) -> Iterator[bool]:
+    """Whether every index of every table points inside; each may rely on those before it."""
+    for core in image.cores:
+        used = core.needed.compartments
+        yield used == sum(block.stop - block.start for block in core.blocks)
+        yield len(core.axon_start) == len(core.axon_projection) + 1
+        yield core.axon_start[0] == 0 and core.axon_start[-1] == len(core.synapse_weight)
+        yield bool(np.all(np.diff(core.axon_start) >= 0))
+        yield len(core.synapse_compartment) == len(core.synapse_weight)
+        yield _within(core.synapse_compartment, used)
+        yield _within(core.axon_projection, len(image.network.projections))
+    origin = (image.input_neuron, image.network.input.size, image.input_core, image.input_axon)
+    yield from _route_laws(image, *origin)
+    for core in image.cores:
+        used = core.needed.compartments
+        routes = (core.route_compartment, used, core.route_core, core.route_axon)
+        yield from _route_laws(image, *routes)
+
+
+def _route_laws(
+    image: Image, source: IntArray, sources: int, cores: IntArray, axons: IntArray
+) -> Iterator[bool]:
+    held = np.array([len(core.axon_projection) for core in image.cores], np.int64)
+    yield len(source) == len(cores) == len(axons)
+    yield _within(source, sources)
+    yield _within(cores, len(held))
+    yield bool(np.all((axons >= 0) & (axons < held[cores])))
+
+
+def _within(index: IntArray, size: int) -> bool:
+    return bool(np.all((index >= 0) & (index < size)))
 
 
 def _read_manifest(file: Path) -> dict[str, Any]:

@@ -101,7 +101,12 @@ def _unpack_rows(arrays: Mapping[str, Array], path: str) -> csr_array:
 def _take(arrays: Mapping[str, Array], name: str) -> Array:
     if name not in arrays:
         raise FileError(f"array '{name}' is missing")
-    return arrays[name]
+    array = arrays[name]
+    if array.dtype.kind not in "bif":
+        raise FileError(
+            f"array '{name}' must hold truth values, integers or reals, is {array.dtype}"
+        )
+    return array
 
 
 def _expect(value: Any, kind: type[T], path: str) -> T:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import tempfile
 import tomllib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,7 +88,7 @@ def read_json(path: Path, *, schema: str | None = None) -> dict[str, Any]:
     """
     try:
         value = json.loads(read_bytes(path))
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise FileError(f"{path}: is not JSON, or was cut short ({problem})") from problem
     if not isinstance(value, dict):
         raise FileError(f"{path}: must hold a JSON object, holds a {type(value).__name__}")
@@ -117,6 +119,21 @@ def read_arrays(path: Path) -> dict[str, Array]:
         raise FileError(
             f"{path}: is not a safetensors file, or was cut short ({problem})"
         ) from problem
+
+
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write a compressed `.npz`; any name will do, and the same arrays give the same bytes.
+
+    (numpy's own writer takes names as keywords, so one called `file` or `allow_pickle` gets lost.)
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, always
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
 
 
 def fit(model: type[Model], values: Mapping[str, Any], file: Path | str) -> Model:

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from toolchain.errors import ConfigError, InputError, did_you_mean
 from toolchain.files import fit, read_toml
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=2**30)]
+Bits = Annotated[int, Field(ge=1, le=64)]
 Status = Literal["published", "inferred", "unknown", "invented"]
 
 
@@ -92,7 +93,7 @@ class Neuron(_Table):
     decay_u_max: Annotated[int, Field(ge=0, le=4095)]
     decay_v_max: Annotated[int, Field(ge=0, le=4096)]
     threshold_max: Annotated[int, Field(ge=1, le=2**17 - 1)]
-    bias_mantissa_max: Annotated[int, Field(ge=0, le=2**12 - 1)]
+    bias_mantissa_max: Annotated[int, Field(ge=1, le=2**12 - 1)]
     bias_exponent_max: Annotated[int, Field(ge=0, le=7)]
 
 
@@ -103,15 +104,15 @@ class Synapse(_Table):
     weight_bits: Annotated[int, Field(ge=2, le=8)]
     weight_exponent_max: Annotated[int, Field(ge=0, le=7)]
     delay_max: Annotated[int, Field(ge=1, le=63)]  # timesteps from spike to current
-    word_bits: Count
+    word_bits: Bits
     words_per_axon: Count
     synapses_per_entry: Count
-    header_bits: Annotated[int, Field(ge=0)]
-    marker_bits: Annotated[int, Field(ge=0)]
-    index_bits_min: Count
-    index_bits_max: Count
-    delay_bits_min: Count
-    accumulator_bits: Count  # compartments x 2^delay bits share 2^this slots
+    header_bits: Annotated[int, Field(ge=0, le=64)]
+    marker_bits: Annotated[int, Field(ge=0, le=64)]
+    index_bits_min: Annotated[int, Field(ge=1, le=30)]
+    index_bits_max: Annotated[int, Field(ge=1, le=30)]
+    delay_bits_min: Annotated[int, Field(ge=1, le=6)]
+    accumulator_bits: Bits  # compartments x 2^delay bits share 2^this slots
 
     @model_validator(mode="after")
     def _ordered(self) -> Synapse:

@@ -14,10 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.errors import FileError, InputError
-from toolchain.files import read_bytes, write_bytes
+from toolchain.files import read_bytes, write_npz
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    MemoryError,  # a header that claims more than there is
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,9 +120,7 @@ def check_stimulus(stimulus: Raster, name: str, size: int) -> BoolArray:
 def write_raster(path: Path, raster: Raster) -> None:
     """Write an `.npz`: one bool array per population under its name, and `labels` where known."""
     arrays = dict(raster.spikes) | ({} if raster.labels is None else {"labels": raster.labels})
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    write_bytes(path, buffer.getvalue())
+    write_npz(path, arrays)
 
 
 def read_raster(path: Path) -> Raster:
@@ -121,13 +128,19 @@ def read_raster(path: Path) -> Raster:
     data = read_bytes(path)
     try:
         with np.lib.npyio.NpzFile(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as problem:
+            arrays = {name: _array(file[name], name) for name in file.files}
+    except _UNREADABLE as problem:
         raise FileError(f"{path}: is not an .npz file, or was cut short ({problem})") from problem
     try:
         return Raster(labels=_labels(arrays.pop("labels", None)), spikes=arrays)
     except InputError as problem:
         raise FileError(f"{path}: {problem}") from problem
+
+
+def _array(value: Any, name: str) -> NDArray[Any]:
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"its member '{name}' is no array")
+    return value
 
 
 def _labels(array: NDArray[Any] | None) -> IntArray | None:

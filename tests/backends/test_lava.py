@@ -186,13 +186,13 @@ def test_a_lava_process_that_raises_is_an_error_with_its_reason_and_no_hang(
         lava.run(relay(), STIMULUS)
 
 
-@pytest.mark.parametrize("patience", ["soon", ""])
+@pytest.mark.parametrize("patience", ["soon", "", "0", "-1", "nan"])
 def test_a_patience_that_is_no_number_is_refused(
     patience: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(lava.PATIENCE_VARIABLE, patience)
 
-    with pytest.raises(BackendError, match=r"SNN_DEPLOY_LAVA_TIMEOUT must be a number of seconds"):
+    with pytest.raises(InputError, match=r"SNN_DEPLOY_LAVA_TIMEOUT must be a positive number"):
         lava.run(relay(), STIMULUS)
 
 

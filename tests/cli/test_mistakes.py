@@ -1,14 +1,19 @@
 """A user's mistake gets one clear sentence, the right exit code, and loses nothing."""
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.cli.conftest import Shell
+from tests.cli.conftest import Shell, chain
+from toolchain import codec
+from toolchain.artifact import make_artifact, read_artifact, write_artifact
 from toolchain.backends import simulator
-from toolchain.raster import Raster, write_raster
+from toolchain.raster import Raster, read_raster, write_raster
 
 
 def one_line(err: str) -> str:
@@ -186,3 +191,104 @@ def test_an_unknown_key_of_a_configuration_gets_the_nearest_known_one(
     assert code == 2
     assert "[training] unknown key 'epoch'; did you mean 'epochs'?" in one_line(err)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_demo_replaces_only_what_a_demo_made(shell: Shell, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the demo trains, and training needs torch")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("years")
+
+    code, _, err = shell("demo", "--out", tmp_path)
+
+    assert code in (2, 4)  # 4 where Lava is not installed: said first
+    assert "which no demo made" in one_line(err) or code == 4
+    assert (tmp_path / "run" / "notes.txt").read_text() == "years"
+
+
+def test_a_run_that_the_artifact_did_not_come_from_is_refused(
+    shell: Shell, artifact: Path, stimulus: Path, tmp_path: Path
+) -> None:
+    codec.write(chain(20, 24, 6, density=0.5, seed=7), tmp_path / "other", "network")
+
+    code, _, err = shell(
+        "verify", artifact, "--stimulus", stimulus, "--backend", "simulator",
+        "--trained", tmp_path / "other",
+    )  # fmt: skip
+
+    assert code == 2
+    assert "is not the run that the artifact was mapped from" in one_line(err)
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "[bold]x", "x[/red]", "a/../b"])
+def test_a_population_may_have_any_name(
+    name: str, shell: Shell, stimulus: Path, tmp_path: Path
+) -> None:
+    plain = chain(20, 6, density=0.5)
+    (projection,), (population,) = plain.projections, plain.populations
+    named = replace(
+        plain,
+        populations=(replace(population, name=name),),
+        projections=(replace(projection, target=name),),
+        output=name,
+    )
+    codec.write(named, tmp_path / "named", "network")
+
+    assert shell("map", tmp_path / "named", "--chip", "tiny", "--out", tmp_path / "a")[0] == 0
+    run = ("run", tmp_path / "a", "--stimulus", stimulus, "--out", tmp_path / "r.npz")
+    assert shell(*run)[0] == 0
+    assert name in read_raster(tmp_path / "r.npz").spikes
+    code, out, _ = shell("inspect", tmp_path / "named")
+    assert code == 0
+    assert name in out
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "says"),
+    [
+        ("run", "s.npz", "would overwrite what the command reads"),
+        ("run", "raster.txt", "must end in .npz"),
+        ("verify", "net/network.json", "'schema' must be 'snn-deploy.verdict'"),
+    ],
+)
+def test_an_output_never_overwrites_what_is_no_such_output(
+    command: str, out: str, says: str, shell: Shell, artifact: Path, stimulus: Path, tmp_path: Path
+) -> None:
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    code, _, err = shell(
+        command, artifact, "--stimulus", stimulus, "--backend", "simulator", "--out", tmp_path / out
+    )
+
+    assert code == 2
+    assert says in one_line(err)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_reader_that_leaves_is_no_success() -> None:
+    command = f"{sys.executable} -m toolchain chips show loihi1 | true; exit ${{PIPESTATUS[0]}}"
+
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+
+    assert done.returncode in (0, 141)  # 0 where all was written before the reader left
+    assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_is_one_sentence() -> None:
+    command = f"{sys.executable} -m toolchain chips list --json > /dev/full"
+
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "cannot be written" in one_line(done.stderr)
+
+
+def test_tables_that_point_outside_are_refused(shell: Shell, artifact: Path) -> None:
+    image = read_artifact(artifact).image
+    first = replace(image.cores[0], synapse_compartment=image.cores[0].synapse_compartment + 99)
+    bad = replace(image, cores=(first, *image.cores[1:]))
+    write_artifact(make_artifact(read_artifact(artifact).profile, bad), artifact)
+
+    code, _, err = shell("inspect", artifact)
+
+    assert code == 2
+    assert "points outside" in one_line(err)

@@ -218,7 +218,7 @@ def test_a_sum_that_would_overflow_lowers_the_scale_and_says_so() -> None:
     many = quantize(single([[1.0] * 200]), TINY).roundings[0]
 
     assert few.limited_by == "weights"
-    assert many.limited_by == "the bound of the sums a and u"
+    assert many.limited_by == "the bound of a and u"
     assert many.scale < few.scale
     assert many.activation_bound < 2**15
 
@@ -228,7 +228,7 @@ def test_a_slow_current_lowers_the_scale_before_it_could_wrap() -> None:
     slow = quantize(single([[1.0] * 20], decay_u=0.01), TINY).roundings[0]
 
     assert fast.limited_by == "weights"
-    assert slow.limited_by == "the bound of the sums a and u"
+    assert slow.limited_by == "the bound of a and u"
     assert slow.current_bound < 2**23 < slow.current_bound * fast.scale / slow.scale
 
 
@@ -306,3 +306,15 @@ def test_every_impossible_number_is_listed_and_not_the_first_only() -> None:
     for violation in violations:
         assert violation.over_by > 0
         assert violation.mend
+
+
+def test_a_decay_that_no_register_reaches_is_refused_and_not_clamped() -> None:
+    slow = quantize(single([[1.0]], decay_u=1e-6), TINY).violations
+    neuron = TINY.neuron.model_copy(update={"decay_v_max": 0})
+    one = single([[1.0]])
+    leaking = replace(one, populations=(replace(one.populations[0], decay_v=0.2),))
+    leaky = quantize(leaking, TINY.model_copy(update={"neuron": neuron}))
+
+    assert [v.resource for v in slow] == ["timesteps of u's time constant"]
+    assert [v.resource for v in leaky.violations] == ["1/4096 of decay_v"]
+    assert all(v.over_by > 0 for v in (*slow, *leaky.violations))

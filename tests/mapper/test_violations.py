@@ -144,3 +144,19 @@ def test_populations_with_different_thresholds_share_a_core_only_up_to_its_profi
     artifact = place(network, TINY)
 
     assert [core.needed.threshold_profiles for core in artifact.cores] == [2, 2, 1]
+
+
+def test_a_network_over_several_chips_is_cut_for_the_price_of_leaving_a_chip() -> None:
+    core = TINY.core.model_copy(update={"compartments": 8, "out_axons": 40})
+    chips = TINY.chips.model_copy(update={"chips": 40, "cores_per_chip": 2})
+    profile = TINY.model_copy(update={"core": core, "chips": chips})
+    network = QuantizedNetwork(
+        input=Input(name="input", size=4),
+        populations=(neurons("a", 40), neurons("b", 40)),
+        projections=(dense("input", "a", (40, 4)), dense("a", "b", (40, 40))),
+        output="b",
+    )
+
+    artifact = place(network, profile)
+
+    assert max(core.needed.out_axons for core in artifact.cores) <= 40

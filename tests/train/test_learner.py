@@ -50,6 +50,18 @@ def test_new_synapses_start_at_zero_with_no_optimizer_state():
             assert not array[changed].any()
 
 
+def test_a_rewiring_grows_where_the_momentum_is_largest_whatever_its_sign():
+    learner = trained()
+    strong = [torch.nonzero(~layer.mask)[-1] for layer in learner.layers]
+    for growth, (target, source) in zip(learner.growth, strong, strict=True):
+        growth.fill_(0.1)
+        growth[target, source] = -5.0
+    moved = rewire_all(learner, CONFIG, [70, 20], epoch=1)
+    for layer, counts, (target, source) in zip(learner.layers, moved, strong, strict=True):
+        assert 0 < counts["grow"] < int((~layer.mask).sum())
+        assert layer.mask[target, source]
+
+
 def test_arrays_hold_everything():
     arrays = to_arrays(trained())
     again = to_arrays(from_arrays(arrays, CONFIG))

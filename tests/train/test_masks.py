@@ -102,3 +102,14 @@ def test_what_was_just_dropped_comes_back_only_where_nothing_else_is_left():
     scores = np.array([[1.0, 2.0, 3.0]])
     assert rewire(mask, scores, -scores, drop=1, grow=1).tolist() == [[False, True, True]]
     assert rewire(mask, scores, -scores, drop=1, grow=2).tolist() == [[True, True, True]]
+
+
+@pytest.mark.parametrize("rule", ["momentum", "gradient"])
+def test_growth_ranks_by_magnitude_and_not_by_sign(rule):
+    mask = np.array([[True, False, False, False]])
+    pull = np.array([[0.0, 0.1, -5.0, 0.0]])
+    flat = np.zeros(mask.shape)
+    seen = Evidence(**{"weights": flat, "gradient": flat, "momentum": flat, rule: pull})
+    scores = GROW[rule](seen, np.random.default_rng(0))
+    assert rewire(mask, flat, scores, drop=0, grow=1).tolist() == [[True, False, True, False]]
+    assert rewire(mask, flat, scores, drop=0, grow=2).tolist() == [[True, True, True, False]]

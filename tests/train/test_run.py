@@ -18,6 +18,7 @@ from toolchain.errors import FileError, InputError
 from toolchain.network import Network
 from toolchain.raster import accuracy, read_raster
 from toolchain.train.config import read_config
+from toolchain.train.data import DATASETS, Samples
 from toolchain.train.folder import _FILES, read_summary
 from toolchain.train.predict import predict
 from toolchain.train.run import train
@@ -202,6 +203,42 @@ def test_prediction_repeats_the_test_accuracy(finished):
     assert accuracy(raster, "output") == read_summary(finished).accuracy["test"]
     one = predict(finished, stimulus.between(7, 8))
     assert np.array_equal(one.spikes["output"][0], raster.spikes["output"][7])
+
+
+# Enough to learn from: its validation accuracy rises, so that an epoch is chosen by it.
+LEARNS = [
+    "network.hidden=[32]", "sparsity.density=0.5", "training.batch_size=10", "training.epochs=8",
+]  # fmt: skip
+
+
+def test_the_test_set_neither_trains_nor_chooses_the_network(config_file, tmp_path, monkeypatch):
+    """Other images under other labels: all that changes is what is said of the test set."""
+    original = DATASETS["digits"]
+    config = read_config(config_file, LEARNS)
+
+    def with_noise_to_test_on(config):
+        learned_from, tested, maximum = original(config)
+        rng = np.random.default_rng(0)
+        noise = Samples(
+            pixels=rng.integers(0, maximum + 1, tested.pixels.shape, np.uint8),
+            labels=rng.permutation(tested.labels),
+        )
+        return learned_from, noise, maximum
+
+    learned = train(config, tmp_path / "one")
+    assert learned.accuracy["validation"] > 0.4
+    monkeypatch.setitem(DATASETS, "digits", with_noise_to_test_on)
+    train(config, tmp_path / "other")
+
+    ours, theirs = contents(tmp_path / "one"), contents(tmp_path / "other")
+    changed = {name for name in theirs if ours[name] != theirs[name]}
+    assert changed == {"stimulus.npz", "summary.json"}
+    one, other = (json.loads(held["summary.json"]) for held in (ours, theirs))
+    assert one["accuracy"].pop("test") != other["accuracy"].pop("test")
+    for summary in (one, other):
+        for layer in summary["layers"]:
+            del layer["spikes_per_neuron_step"]  # when shown the test set
+    assert one == other
 
 
 def test_training_leaves_torch_as_it_was(finished):

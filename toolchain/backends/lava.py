@@ -21,7 +21,7 @@ import numpy as np
 
 from toolchain.artifact import Artifact, write_artifact
 from toolchain.backends import Watch, ignore
-from toolchain.errors import BackendError
+from toolchain.errors import BackendError, InputError
 from toolchain.files import write_json
 from toolchain.raster import Raster, Recording, check_stimulus, write_raster
 
@@ -30,6 +30,7 @@ WORKER_VARIABLE = "SNN_DEPLOY_LAVA_WORKER"
 INSTALL = "python -m pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
 _PATIENCE_S = 300.0  # without progress; a hundred samples take seconds
 _POLL_S = 0.05
+_GRACE_S = 2.0
 
 
 def why_unavailable() -> str | None:
@@ -89,11 +90,12 @@ def _supervise(folder: Path, watch: Watch) -> None:
 def _patience() -> float:
     text = os.environ.get(PATIENCE_VARIABLE, str(_PATIENCE_S))
     try:
-        return float(text)
-    except ValueError as problem:
-        raise BackendError(
-            f"{PATIENCE_VARIABLE} must be a number of seconds, is {text!r}"
-        ) from problem
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise InputError(f"{PATIENCE_VARIABLE} must be a positive number of seconds, is {text!r}")
+    return seconds
 
 
 def _wait(worker: subprocess.Popen[bytes], folder: Path, watch: Watch, patience: float) -> None:
@@ -132,9 +134,16 @@ def _reason(folder: Path, code: int) -> str:
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
+    """End the worker's session by SIGTERM, which leaves no shared memory behind, or by force."""
     assert worker.stdin is not None
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGKILL)  # the session is the worker's own
+    for sent, seconds in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, 0.0)):
+        until = time.monotonic() + seconds
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.pid, sent)  # the session is the worker's own
+            while time.monotonic() < until:
+                worker.poll()  # a worker that has ended must not be waited for
+                os.killpg(worker.pid, 0)
+                time.sleep(_POLL_S)
     worker.stdin.close()
     worker.wait()
 

@@ -3,12 +3,13 @@
     python -m toolchain.backends.lava_worker FOLDER
 
 FOLDER holds `artifact/`, `stimulus.npz` and `request.json`; the worker writes `progress`, and at
-the end `spikes.npz` (and `u.npz`, `v.npz`), or `error`. It ends itself, and every process that Lava
-started, when its standard input closes: the parent is gone.
+the end `s.npz` (and `u.npz`, `v.npz`) and `done`, or `error`. It ends itself, and every process
+that Lava started, when its standard input closes: the parent is gone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -22,7 +23,7 @@ import numpy as np
 
 from toolchain.artifact import Artifact, read_artifact
 from toolchain.backends.lava_shim import import_lava
-from toolchain.files import read_json, write_bytes
+from toolchain.files import read_json, write_bytes, write_npz
 from toolchain.raster import Raster, check_stimulus, read_raster
 
 _SAMPLES_PER_RUN = (
@@ -87,10 +88,20 @@ def _watch_actors(network: Any, folder: Path, over: threading.Event) -> None:
     while not last_look:
         last_look = over.wait(0.5)
         for actor in network.actors():
-            if actor.exception:
-                _, text = actor.exception
-                write_bytes(folder / "error", str(text).encode())
+            reason = _failure(actor)
+            if reason:
+                write_bytes(folder / "error", reason.encode())
                 _end_group()
+
+
+def _failure(actor: Any) -> str:
+    """What an actor raised, or that it was killed; empty where it is well or has ended well."""
+    if actor.exception:
+        return str(actor.exception[1])
+    with contextlib.suppress(ValueError):  # Lava has closed it: it ended well
+        if actor.exitcode:
+            return f"RuntimeError: a process of Lava ended with exit code {actor.exitcode}"
+    return ""
 
 
 def _report(folder: Path, done: int, of: int) -> None:
@@ -103,7 +114,7 @@ def _write(folder: Path, parts: list[dict[str, dict[str, Any]]], states: tuple[s
         arrays: dict[str, Any] = {
             name: np.concatenate([part[state][name] for part in parts]) for name in names
         }
-        np.savez(folder / f"{state}.npz", **arrays)
+        write_npz(folder / f"{state}.npz", arrays)
     write_bytes(folder / "done", b"")
 
 
@@ -114,8 +125,11 @@ def _die_with_parent() -> None:
 
 
 def _end_group() -> None:
-    """End this process and all that Lava started; the parent put them in a group of their own."""
-    os.killpg(os.getpgid(0), signal.SIGKILL)
+    """End this process and all that Lava started; the parent put them in a group of their own.
+
+    Not by SIGKILL: Python's resource tracker outlives SIGTERM and cleans up the shared memory.
+    """
+    os.killpg(os.getpgid(0), signal.SIGTERM)
 
 
 if __name__ == "__main__":

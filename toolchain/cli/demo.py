@@ -20,7 +20,7 @@ from toolchain.cli.reporting import write_html
 from toolchain.cli.running import SPECIFICATION, record, show_verdict, trained_raster
 from toolchain.cli.train import train
 from toolchain.errors import FileError, InputError
-from toolchain.files import write_json
+from toolchain.files import write_bytes, write_json
 from toolchain.hardware import HardwareProfile, find_profile
 from toolchain.mapper.pipeline import Mapped, map_network
 from toolchain.raster import read_raster, write_raster
@@ -30,7 +30,9 @@ from toolchain.verify.verdict import Verdict, judge
 _HERE = Path(__file__).parent
 _CONFIGS = (_HERE / "digits.toml", _HERE.parent.parent / "examples" / "digits.toml")  # wheel, tree
 _CHAIN = (SPECIFICATION, "reference", "simulator", "lava")
+_MARK = ".snn-deploy-demo"
 _LEFT = {
+    _MARK,
     "run",
     "artifact",
     "stimulus.npz",
@@ -121,7 +123,7 @@ class _Demo:
             stimulus = read_raster(self.out / "run" / "stimulus.npz")
             with Watcher() as watch:
                 recorded = record(artifact, stimulus, _CHAIN, watch)
-            float_raster = trained_raster(self.out / "run", stimulus)
+            float_raster = trained_raster(self.out / "run", artifact, stimulus)
             verdict = judge(artifact, recorded, trained=float_raster)
             write_raster(self.out / "stimulus.npz", stimulus)
             write_raster(self.out / "recorded.npz", recorded["lava"])
@@ -149,15 +151,19 @@ def _config() -> Path:
 
 
 def _clear(out: Path) -> None:
-    """Remove an earlier demo; refuse a folder that holds anything else."""
-    if out.is_file():
+    """Remove an earlier demo, known by its mark; refuse a folder that holds anything else."""
+    if out.exists() and not out.is_dir():
         raise FileError(f"{out}: is a file; --out names a folder")
     there = list(out.iterdir()) if out.is_dir() else []
     foreign = [path.name for path in there if path.name not in _LEFT]
-    if foreign:
+    if there and (foreign or not (out / _MARK).is_file()):
         raise InputError(
-            f"{out}: holds '{foreign[0]}', which no demo made; choose another --out, nothing was"
-            " touched"
+            f"{out}: holds '{(foreign or [there[0].name])[0]}', which no demo made; choose another"
+            " --out, nothing was touched"
         )
     for path in there:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    write_bytes(out / _MARK, b"what lies beside this file was made by snn-deploy demo\n")

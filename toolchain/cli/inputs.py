@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolchain import codec
-from toolchain.errors import FileError
+from toolchain.errors import FileError, InputError
+from toolchain.files import read_json
 from toolchain.network import Network
 from toolchain.raster import Raster, read_raster
 
@@ -28,3 +29,19 @@ def read_stimulus(file: Path, samples: int | None) -> Raster:
     """A stimulus, cut to its first samples where so many are asked for."""
     stimulus = read_raster(file)
     return stimulus if samples is None else stimulus.first(samples)
+
+
+def check_out(out: Path, suffix: str, *, never: Path) -> None:
+    """Refuse, before anything runs, an output that would overwrite what is no such output.
+
+    A file of this suffix may be replaced, unless it is what the command reads, or is not of
+    snn-deploy's kind of it: a verdict for .json.
+    """
+    if out.suffix != suffix:
+        raise InputError(f"{out}: --out must end in {suffix}")
+    if not out.exists():
+        return
+    if out.is_dir() or out.samefile(never):
+        raise InputError(f"{out}: --out would overwrite what the command reads; choose another")
+    if suffix == ".json":
+        read_json(out, schema="snn-deploy.verdict")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -28,7 +29,7 @@ COMMANDS = {
     "doctor": ("environment", "Say whether everything is installed, and how to mend it."),
 }
 DEBUG_VARIABLE = "SNN_DEPLOY_DEBUG"
-INTERNAL_ERROR, INTERRUPTED = 3, 130
+INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED = 3, 130, 141
 
 
 class LazyGroup(click.Group):
@@ -97,9 +98,8 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; nothing is half-written", err=True)
         return _tell_json(arguments, INTERRUPTED, "Interrupted", "interrupted")
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of stdout has gone; nobody is left to tell
-        return 0
+    except SystemExit:
+        return PIPE_CLOSED  # click ends so where the reader of stdout has gone
     except Exception as problem:
         return _explain(arguments, problem)
 
@@ -109,6 +109,9 @@ def _explain(arguments: list[str], problem: Exception) -> int:
 
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
+    if isinstance(problem, OSError) and problem.filename is None:
+        click.echo(f"error: the answer cannot be written ({problem.strerror})", err=True)
+        return _tell_json(arguments, SnnDeployError.exit_code, "OutputError", str(problem))
     if not isinstance(problem, SnnDeployError):
         message = f"internal error: {type(problem).__name__}: {problem}"
         hint = f"this is a defect of snn-deploy; set {DEBUG_VARIABLE}=1 for the traceback"
@@ -129,5 +132,6 @@ def _tell_json(
     """With --json an error, too, is one JSON object on stdout."""
     if "--json" in arguments:
         error = {"error": {"kind": kind, "message": message, "exit_code": code}} | (extra or {})
-        click.echo(json.dumps(error, sort_keys=True, indent=1))
+        with contextlib.suppress(OSError):  # stdout itself may be what failed
+            click.echo(json.dumps(error, sort_keys=True, indent=1))
     return code

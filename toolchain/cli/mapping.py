@@ -104,8 +104,8 @@ def show_mapping(mapped: Mapped) -> None:
     ]
     show(table(["in the cores used", "needed", "held", "fill"], rows), "")
     lost = [_rounding_row(rounding) for rounding in mapped.roundings]
-    bounds = ["bound of a", "bound of u"]
-    show(table(["quantized", "limited by", "weight error", "threshold error", *bounds], lost))
+    errors = ["weight error", "threshold error", "decay error"]
+    show(table(["quantized", "limited by", *errors, "bound of a", "bound of u"], lost))
 
 
 def percent(part: dict[str, int]) -> str:
@@ -120,6 +120,7 @@ def _rounding_row(rounding: Rounding) -> tuple[str, ...]:
         rounding.limited_by,
         f"{rounding.worst_weight_error:.2%}",
         f"{rounding.threshold_error:.2%}",
+        f"{max(rounding.decay_errors):.2%}",
         f"{rounding.activation_bound / ACTIVATION_LIMIT:.1%}",
         f"{rounding.current_bound / STATE_LIMIT:.1%}",
     )

@@ -42,7 +42,9 @@ def say_json(value: Any) -> None:
 
 def show(*renderables: Any) -> None:
     """Tables and texts of rich on stdout."""
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(
+        file=sys.stdout, highlight=False, markup=False, soft_wrap=not sys.stdout.isatty()
+    )
     for renderable in renderables:
         console.print(renderable)
 

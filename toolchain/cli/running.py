@@ -9,7 +9,7 @@ import click
 
 from toolchain.artifact import Artifact, read_artifact
 from toolchain.backends import BACKENDS, get_backend
-from toolchain.cli.inputs import read_network, read_stimulus
+from toolchain.cli.inputs import check_out, read_network, read_stimulus
 from toolchain.cli.output import (
     Watch,
     Watcher,
@@ -21,6 +21,8 @@ from toolchain.cli.output import (
     show,
     table,
 )
+from toolchain.cli.train import train_room
+from toolchain.codec import fingerprint
 from toolchain.errors import InputError
 from toolchain.files import write_json
 from toolchain.raster import Raster, accuracy, write_raster
@@ -56,6 +58,7 @@ def run_command(
     Every sample starts from a state of zero. Row t of a population is its own local timestep,
     which begins when the first input can reach it.
     """
+    check_out(out, ".npz", never=stimulus)
     loaded = read_artifact(artifact)
     with Watcher() as watch:
         raster = record(loaded, read_stimulus(stimulus, samples), [backend], watch)[backend]
@@ -124,10 +127,12 @@ def verify_command(
     cores, then the judged backend; each must equal the one before it exactly. There is no
     tolerance. Exit code 0: equal; 1: not equal, or nothing was compared.
     """
+    if out is not None:
+        check_out(out, ".json", never=artifact)
     loaded = read_artifact(artifact)
     wanted = read_stimulus(stimulus, samples)
     with Watcher() as watch:
-        float_raster = None if trained is None else trained_raster(trained, wanted)
+        float_raster = None if trained is None else trained_raster(trained, loaded, wanted)
         recorded = record(loaded, wanted, chain(backend, against), watch)
     verdict = judge(loaded, recorded, trained=float_raster)
     if out is not None:
@@ -155,11 +160,16 @@ def record(
     return {name: b.run(artifact, stimulus, watch=watch).raster for name, b in ready.items()}
 
 
-def trained_raster(run: Path, stimulus: Raster) -> Raster:
-    """The raster of the trained network on a stimulus; InputError where torch is missing."""
-    read_network(run)  # says in one sentence what is wrong with the folder
-    from toolchain.cli.train import train_room
+def trained_raster(run: Path, artifact: Artifact, stimulus: Raster) -> Raster:
+    """The raster of the trained network on a stimulus.
 
+    Raises InputError where the artifact did not come from this run, or torch is missing.
+    """
+    if fingerprint(read_network(run)) != artifact.image.trained:
+        raise InputError(
+            f"{run}: is not the run that the artifact was mapped from (their networks' fingerprints"
+            " differ); give that run, or map this one"
+        )
     raster: Raster = train_room("predict").predict(run, stimulus)
     return raster
 

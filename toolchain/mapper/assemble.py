@@ -45,6 +45,7 @@ def assemble(
     fan_out: FanOut,
     *,
     dropped: int,
+    trained: str,
 ) -> Image:
     """The image that holds a placed network."""
     tables = [axon_table(network, blocks) for blocks in placement]
@@ -62,6 +63,7 @@ def assemble(
         input_axon=axon,
         lower_bound=lower_bound(network, profile),
         dropped=dropped,
+        trained=trained,
     )
 
 

@@ -10,7 +10,7 @@ from toolchain.artifact import Block, PlacedBlock
 from toolchain.errors import DoesNotFitError, Violation
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.legality import violations
-from toolchain.mapper.resources import FanOut, fan_out, lower_bound
+from toolchain.mapper.resources import FanOut, lower_bound, planned_fan_out
 from toolchain.network import QuantizedNetwork, QuantizedPopulation
 
 _ROUNDS = 16  # blocks decide fan-outs and fan-outs decide blocks; two rounds are the rule
@@ -24,7 +24,7 @@ def partition(network: QuantizedNetwork, profile: HardwareProfile) -> tuple[Bloc
     """
     blocks: tuple[Block, ...] = ()
     for _ in range(_ROUNDS):
-        found = _cut(network, profile, fan_out(network, [[block] for block in blocks]))
+        found = _cut(network, profile, planned_fan_out(network, profile, blocks))
         if found == blocks:
             break
         blocks = found

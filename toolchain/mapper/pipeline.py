@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from toolchain.artifact import Artifact, make_artifact
+from toolchain.codec import fingerprint
 from toolchain.errors import DoesNotFitError
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.assemble import assemble
@@ -37,7 +38,14 @@ def map_network(network: Network, profile: HardwareProfile, *, placer: str, watc
     watch("place", 1, 3)
     placement, fan_out = _legal_placement(quantized, profile, placer)
     watch("assemble", 2, 3)
-    image = assemble(quantized.network, profile, placement, fan_out, dropped=quantized.dropped)
+    image = assemble(
+        quantized.network,
+        profile,
+        placement,
+        fan_out,
+        dropped=quantized.dropped,
+        trained=fingerprint(network),
+    )
     watch("assemble", 3, 3)
     return Mapped(artifact=make_artifact(profile, image), roundings=quantized.roundings)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from toolchain.artifact import Block, PlacedBlock
 from toolchain.errors import DoesNotFitError, Violation
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.legality import describe, violations
-from toolchain.mapper.resources import FanOut, fan_out
+from toolchain.mapper.resources import FanOut, fan_out, planned_fan_out
 from toolchain.network import QuantizedNetwork
 
 Placement = tuple[tuple[PlacedBlock, ...], ...]  # core by core, in the order of core numbers
@@ -26,7 +28,7 @@ def place_first_fit(
     network: QuantizedNetwork, profile: HardwareProfile, blocks: Sequence[Block]
 ) -> Placement:
     """Every block, in order, on the first core where it fits beside those already there."""
-    reach = fan_out(network, [[block] for block in blocks])
+    reach = planned_fan_out(network, profile, blocks)
     cores: list[list[PlacedBlock]] = []
     for block in blocks:
         home = next((core for core in cores if _fits(network, profile, core, block, reach)), None)
@@ -58,8 +60,7 @@ def _fan_out_with_chips(
 ) -> FanOut:
     """As `fan_out`, where an entry for another chip may cost more than one."""
     chips = [profile.chip_of(number) for number in range(len(placement))]
-    total = {p.name: network.input.size * 0 for p in network.populations}
-    entries = {name: fan_out(network, [])[name] + zero for name, zero in total.items()}
+    entries = {p.name: np.zeros(p.size, np.int64) for p in network.populations}
     for chip in sorted(set(chips)):
         reached = fan_out(
             network, [c for c, on in zip(placement, chips, strict=True) if on == chip]

@@ -32,7 +32,7 @@ IntArray = NDArray[np.int64]
 _FULL = 2**arithmetic.DECAY_BITS
 _ALIGN = 2**arithmetic.ALIGN_BITS
 _FINE_THRESHOLD = 2**8  # below this a threshold's rounding error exceeds 0.2 %
-_BY_WEIGHTS, _BY_BOUNDS = "weights", "the bound of the sums a and u"
+_BY_WEIGHTS, _BY_BOUNDS = "weights", "the bound of a and u"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +75,19 @@ class _Case:
     @property
     def decay_u(self) -> int:
         """The register whose share lost, (register + 1) / 4096, is nearest to the trained one."""
-        nearest = round(self.population.decay_u * _FULL) - arithmetic.DECAY_U_OFFSET
-        return min(max(nearest, 0), self.profile.neuron.decay_u_max)
+        return min(max(self.wanted_decay_u, 0), self.profile.neuron.decay_u_max)
+
+    @property
+    def wanted_decay_u(self) -> int:
+        return round(self.population.decay_u * _FULL) - arithmetic.DECAY_U_OFFSET
+
+    @property
+    def wanted_decay_v(self) -> int:
+        return round(self.population.decay_v * _FULL)
 
     @property
     def decay_v(self) -> int:
-        return min(round(self.population.decay_v * _FULL), self.profile.neuron.decay_v_max)
+        return min(self.wanted_decay_v, self.profile.neuron.decay_v_max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +113,12 @@ def quantize(network: Network, profile: HardwareProfile) -> Quantized:
     ]
     plans = {case.population.name: _plan(case) for case in cases}
     violations = _delay_violations(network, profile)
-    violations += [v for case in cases for v in _violations(case, plans[case.population.name])]
-    projections = tuple(_projection(e, plans[e.target], profile) for e in network.projections)
+    found = {c.population.name: _violations(c, plans[c.population.name]) for c in cases}
+    projections = tuple(
+        # a population that will be refused is still counted, with all its synapses
+        _projection(e, plans[e.target], profile, keep_zeros=bool(found[e.target]))
+        for e in network.projections
+    )
     return Quantized(
         network=QuantizedNetwork(
             input=network.input,
@@ -117,7 +128,7 @@ def quantize(network: Network, profile: HardwareProfile) -> Quantized:
         ),
         roundings=tuple(_rounding(case, plans[case.population.name]) for case in cases),
         dropped=network.synapses - sum(edge.weights.nnz for edge in projections),
-        violations=tuple(violations),
+        violations=(*violations, *(v for several in found.values() for v in several)),
     )
 
 
@@ -211,9 +222,12 @@ def _bias(bias: FloatArray, profile: HardwareProfile) -> tuple[IntArray, int]:
     raise AssertionError("the scale fits the bias")
 
 
-def _projection(edge: Projection, plan: _Plan, profile: HardwareProfile) -> QuantizedProjection:
+def _projection(
+    edge: Projection, plan: _Plan, profile: HardwareProfile, *, keep_zeros: bool
+) -> QuantizedProjection:
     weights = _on_grid(edge.weights, plan, profile).copy()
-    weights.eliminate_zeros()
+    if not keep_zeros:
+        weights.eliminate_zeros()
     return QuantizedProjection(
         source=edge.source,
         target=edge.target,
@@ -257,27 +271,60 @@ def _weight_error(case: _Case, plan: _Plan) -> float:
 
 def _violations(case: _Case, plan: _Plan) -> list[Violation]:
     """Registers in which no scale at all would do."""
+    who = f"population '{case.population.name}'"
     step = arithmetic.weight_step(case.profile.synapse.weight_bits) << plan.exponent
     largest = floor(case.largest_weight * plan.scale)
-    found = []
+    found = _decay_violations(case)
     if case.largest_weight and largest < step:
         found.append(
             Violation(
-                where=f"population '{case.population.name}'",
+                where=who,
                 resource="weight units (one step of the grid, for its largest weight)",
                 needed=step,
                 held=largest,
-                mend=f"{plan.limited_by} limits the scale: lower it relative to the weights",
+                mend=f"what limits the scale is {plan.limited_by}: lower it against the weights",
             )
         )
     if round(case.population.threshold * plan.scale) < 1:
         found.append(
             Violation(
-                where=f"population '{case.population.name}'",
+                where=who,
                 resource="threshold units",
                 needed=1,
                 held=0,
-                mend=f"{plan.limited_by} limits the scale: raise the threshold relative to it",
+                mend=f"what limits the scale is {plan.limited_by}: raise the threshold against it",
+            )
+        )
+    return found
+
+
+def _decay_violations(case: _Case) -> list[Violation]:
+    """Decays that the registers reach neither from above nor from below; nothing is clamped."""
+    who = f"population '{case.population.name}'"
+    neuron = case.profile.neuron
+    registers = {
+        "decay_u": (case.wanted_decay_u, neuron.decay_u_max),
+        "decay_v": (case.wanted_decay_v, neuron.decay_v_max),
+    }
+    found = [
+        Violation(
+            where=who,
+            resource=f"1/{_FULL} of {name}",
+            needed=wanted,
+            held=held,
+            mend=f"train with a smaller {name} (dt * tau_inv)",
+        )
+        for name, (wanted, held) in registers.items()
+        if wanted > held
+    ]
+    if case.wanted_decay_u < 0:
+        found.append(
+            Violation(
+                where=who,
+                resource="timesteps of u's time constant",
+                needed=1 / case.population.decay_u,
+                held=_FULL,
+                mend="train with a larger decay_u (dt * tau_syn_inv)",
             )
         )
     return found

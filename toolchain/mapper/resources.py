@@ -99,6 +99,19 @@ def fan_out(network: QuantizedNetwork, groups: Sequence[Sequence[Block | PlacedB
     return entries
 
 
+def planned_fan_out(
+    network: QuantizedNetwork, profile: HardwareProfile, blocks: Sequence[Block]
+) -> FanOut:
+    """What fan-outs are at most, wherever the blocks will be placed.
+
+    Every block counts as a core of its own, and as one on another chip where they need several.
+    """
+    one_chip = len(blocks) <= profile.chips.cores_per_chip
+    cost = 1 if one_chip else profile.core.out_axon_cost_remote
+    reach = fan_out(network, [[block] for block in blocks])
+    return {name: entries * cost for name, entries in reach.items()}
+
+
 def lower_bound(network: QuantizedNetwork, profile: HardwareProfile) -> int:
     """Cores that any packing needs at least, each resource taken by itself.
 

@@ -13,6 +13,7 @@ from toolchain import files
 from toolchain.errors import ConfigError
 
 Count = Annotated[int, Field(strict=True, ge=1)]
+Width = Annotated[int, Field(strict=True, ge=1, le=65_536)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -58,7 +59,7 @@ class NetworkConfig(_Table):
     """
 
     neuron: Literal["lif", "lifbox"] = "lif"
-    hidden: Annotated[tuple[Count, ...], Field(strict=False)] = (128,)  # neurons of each layer
+    hidden: Annotated[tuple[Width, ...], Field(strict=False)] = (128,)  # neurons of each layer
     dt: Annotated[float, Field(gt=0)] = 0.001  # seconds per timestep
     tau_mem_inv: Annotated[float, Field(gt=0)] = 200.0  # 1/s; dt * tau_mem_inv <= 1
     tau_syn_inv: Annotated[float, Field(gt=0)] = 500.0  # 1/s; dt * tau_syn_inv <= 1; not lifbox
@@ -85,10 +86,10 @@ class SparsityConfig(_Table):
     start_density: Share = 0.5  # two-stage: existing / possible synapses at first
     density: Share = 0.1  # at the end; for esl from first to last; dense: not used
     scope: Literal["layer", "neuron"] = "layer"  # what one PQ index is taken over
-    p: Annotated[float, Field(gt=0)] = 0.5  # PQ index, 0 < p < q
-    q: Annotated[float, Field(gt=0)] = 1.0
+    p: Annotated[float, Field(ge=0.01, le=100)] = 0.5  # PQ index, 0 < p < q
+    q: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     alpha: Annotated[float, Field(ge=0)] = 0.001  # retain bound: share that may get lost
-    gamma: Annotated[float, Field(gt=0)] = 1.0  # scales the share that is rewired
+    gamma: Annotated[float, Field(gt=0, le=1000)] = 1.0  # scales the share that is rewired
     beta: Annotated[float, Field(gt=0, lt=1)] = 0.9  # bounds it
     regrow_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0  # rho: regrown / dropped
     drop_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3  # esl: share rewired at first
@@ -124,9 +125,11 @@ class TrainingConfig(_Table):
     epochs: Count = 20
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.005
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0  # AdamW's, on weights only
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0  # AdamW's, on weights only
     seed: Annotated[int, Field(ge=0)] = 0
-    threads: Count = 1  # of torch; more pay off for wide layers only. They decide last bits, too
+    threads: Annotated[int, Field(ge=1, le=256)] = (
+        1  # of torch; more pay off for wide layers only. They decide last bits, too
+    )
 
 
 class TrainConfig(_Table):

@@ -59,13 +59,15 @@ def load(config: DataConfig) -> Dataset:
     classes = int(max(train.labels.max(), test.labels.max())) + 1
     train = limited(train, config.train_samples, "train_samples")
     test = limited(test, config.test_samples, "test_samples")
-    train, validation = split(train, round(config.validation * len(train)))
-    if not len(validation):
+    learned, validation = split(train, round(config.validation * len(train)))
+    if not (len(validation) and len(learned)):
+        mend = "validate on; raise it" if len(learned) else "train on; lower it"
         raise ConfigError(
-            f"[data] validation = {config.validation:g}: leaves no sample of"
-            f" {len(train)} to validate on; raise it"
+            f"[data] validation = {config.validation:g}: leaves no sample of {len(train)} to {mend}"
         )
-    return Dataset(train=train, validation=validation, test=test, maximum=maximum, classes=classes)
+    return Dataset(
+        train=learned, validation=validation, test=test, maximum=maximum, classes=classes
+    )
 
 
 def _digits(config: DataConfig) -> tuple[Samples, Samples, int]:

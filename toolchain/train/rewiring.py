@@ -21,7 +21,7 @@ _REWIRING = 2  # names this stream of random numbers; learner uses 0, loop 1
 def rewire_all(
     learner: Learner, config: TrainConfig, targets: list[int], epoch: int
 ) -> list[dict[str, int]]:
-    """Rewire every layer after an epoch; how many synapses each dropped and grew."""
+    """Rewire every layer after an epoch; how many synapses each lost, and got in new places."""
     rng = np.random.default_rng([config.training.seed, _REWIRING, epoch])
     return [
         _rewire_layer(learner, index, config, target, epoch, rng)
@@ -47,8 +47,9 @@ def _rewire_layer(
         drop=plan.drop,
         grow=plan.grow,
     )
+    before = layer.mask.numpy().copy()
     _set_mask(learner, layer, torch.from_numpy(mask))
-    return {"drop": int(np.sum(plan.drop)), "grow": plan.grow}
+    return {"drop": int((before & ~mask).sum()), "grow": int((mask & ~before).sum())}
 
 
 def _plan(layer: Layer, seen: Evidence, config: TrainConfig, target: int, epoch: int) -> Plan:
@@ -77,7 +78,10 @@ def _float64(tensor: Tensor) -> NDArray[Any]:
 
 
 def _set_mask(learner: Learner, layer: Layer, mask: Tensor) -> None:
-    """Dropped synapses lose weight and optimizer state; grown ones start with both at 0."""
+    """Synapses that go lose weight and optimizer state; those in new places start with both at 0.
+
+    One that is dropped and regrown at once, where no other place is left, keeps both.
+    """
     stayed = layer.mask & mask
     with torch.no_grad():
         layer.mask.copy_(mask)

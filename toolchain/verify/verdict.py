@@ -37,9 +37,10 @@ class Verdict:
         """Why it is not equal, in one sentence; empty where it is."""
         if self.equal:
             return ""
-        bad = next((link for link in self.chain if not link.equal), None)
-        if bad is None:
+        failed = [link for link in self.chain if not link.equal]
+        if not failed:
             return "nothing was compared"
+        bad = next((link for link in failed if link.first_mismatch), failed[0])
         if bad.first_mismatch is None:
             return f"no neuron spiked in {bad.against} or {bad.backend}: nothing was compared"
         first = bad.first_mismatch
