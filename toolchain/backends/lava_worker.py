@@ -9,7 +9,6 @@ that Lava started, when its standard input closes: the parent is gone.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -88,20 +87,10 @@ def _watch_actors(network: Any, folder: Path, over: threading.Event) -> None:
     while not last_look:
         last_look = over.wait(0.5)
         for actor in network.actors():
-            reason = _failure(actor)
-            if reason:
-                write_bytes(folder / "error", reason.encode())
+            if actor.exception:
+                _, text = actor.exception
+                write_bytes(folder / "error", str(text).encode())
                 _end_group()
-
-
-def _failure(actor: Any) -> str:
-    """What an actor raised, or that it was killed; empty where it is well or has ended well."""
-    if actor.exception:
-        return str(actor.exception[1])
-    with contextlib.suppress(ValueError):  # Lava has closed it: it ended well
-        if actor.exitcode:
-            return f"RuntimeError: a process of Lava ended with exit code {actor.exitcode}"
-    return ""
 
 
 def _report(folder: Path, done: int, of: int) -> None:
