@@ -8,6 +8,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,35 +79,34 @@ def forward(layers: Iterable[Layer], spikes: Tensor, config: NetworkConfig) -> l
 def _lif(currents: Tensor, v_leak: Tensor, config: NetworkConfig) -> Tensor:
     """norse's LIF over (timesteps, samples, neurons)."""
     zero = torch.zeros_like(currents[0])
-    state = LIFFeedForwardState(v=zero, i=zero)
-    parameters = LIFParameters(
-        tau_syn_inv=config.tau_syn_inv,
-        tau_mem_inv=config.tau_mem_inv,
-        v_leak=v_leak,
-        v_th=config.v_th,
-        v_reset=0.0,
-        method="super",
-    )
-    every = []
-    for current in currents.unbind():
-        z, state = lif_feed_forward_step(current, state, parameters, config.dt)
-        every.append(z)
-    return torch.stack(every)
+    parameters = LIFParameters(tau_syn_inv=config.tau_syn_inv, **_shared(v_leak, config))
+    step = partial(lif_feed_forward_step, p=parameters, dt=config.dt)
+    return _over_time(step, LIFFeedForwardState(v=zero, i=zero), currents)
 
 
 def _lifbox(currents: Tensor, v_leak: Tensor, config: NetworkConfig) -> Tensor:
     """norse's LIFBox, without a synaptic current, over (timesteps, samples, neurons)."""
-    state = LIFBoxFeedForwardState(v=torch.zeros_like(currents[0]))
-    parameters = LIFBoxParameters(
-        tau_mem_inv=config.tau_mem_inv,
-        v_leak=v_leak,
-        v_th=config.v_th,
-        v_reset=0.0,
-        method="super",
-    )
+    parameters = LIFBoxParameters(**_shared(v_leak, config))
+    step = partial(lif_box_feed_forward_step, p=parameters, dt=config.dt)
+    return _over_time(step, LIFBoxFeedForwardState(v=torch.zeros_like(currents[0])), currents)
+
+
+def _shared(v_leak: Tensor, config: NetworkConfig) -> dict[str, Any]:
+    """The parameters that both neurons have."""
+    return {
+        "tau_mem_inv": config.tau_mem_inv,
+        "v_leak": v_leak,
+        "v_th": config.v_th,
+        "v_reset": 0.0,
+        "method": "super",
+    }
+
+
+def _over_time(step: Callable[..., tuple[Tensor, Any]], state: Any, currents: Tensor) -> Tensor:
+    """The spikes of norse's step, timestep after timestep."""
     every = []
     for current in currents.unbind():
-        z, state = lif_box_feed_forward_step(current, state, parameters, config.dt)
+        z, state = step(current, state)
         every.append(z)
     return torch.stack(every)
 
