@@ -9,7 +9,9 @@ from typing import get_args
 import pytest
 
 from toolchain.errors import ConfigError
-from toolchain.train.config import NetworkConfig, SparsityConfig, TrainConfig, read_config
+from toolchain.train.config import TrainConfig, read_config
+from toolchain.train.config_network import NetworkConfig
+from toolchain.train.config_sparsity import SparsityConfig
 from toolchain.train.data import DATASETS
 from toolchain.train.masks import DROP, GROW
 from toolchain.train.schedule import METHODS

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolchain.errors import ConfigError, FileError
-from toolchain.train.config import DataConfig
+from toolchain.train.config_data import DataConfig
 from toolchain.train.data import Samples, load, read_idx, split
 
 IMAGES = "train-images-idx3-ubyte"

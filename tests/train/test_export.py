@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from toolchain.errors import UnsupportedError
 from toolchain.network import Network, starts
-from toolchain.train.config import NetworkConfig
+from toolchain.train.config_network import NetworkConfig
 from toolchain.train.export import population_of, to_network
 from toolchain.train.masks import random_mask
 from toolchain.train.models import Layer, forward

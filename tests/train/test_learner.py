@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from toolchain.train.config import DataConfig, NetworkConfig, SparsityConfig, TrainConfig
+from toolchain.train.config import TrainConfig
+from toolchain.train.config_data import DataConfig
+from toolchain.train.config_network import NetworkConfig
+from toolchain.train.config_sparsity import SparsityConfig
 from toolchain.train.data import Samples
 from toolchain.train.learner import from_arrays, learning_rate, moments, new_learner, to_arrays
 from toolchain.train.loop import encoder, train_epoch

@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolchain.errors import ConfigError
-from toolchain.train.config import DataConfig, NetworkConfig, SparsityConfig, TrainConfig
+from toolchain.train.config import TrainConfig
+from toolchain.train.config_data import DataConfig
+from toolchain.train.config_network import NetworkConfig
+from toolchain.train.config_sparsity import SparsityConfig
 from toolchain.train.masks import random_mask, rewire
 from toolchain.train.schedule import METHODS, Moment, layer_counts
 

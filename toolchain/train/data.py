@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from toolchain.errors import ConfigError, FileError, InputError
 from toolchain.files import read_bytes
-from toolchain.train.config import DataConfig
+from toolchain.train.config_data import DataConfig
 
 Pixels = NDArray[np.uint8]
 IntArray = NDArray[np.int64]

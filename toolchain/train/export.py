@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 
 from toolchain.errors import UnsupportedError
 from toolchain.network import Input, Network, Population, Projection
-from toolchain.train.config import NetworkConfig
+from toolchain.train.config_network import NetworkConfig
 from toolchain.train.models import Layer
 
 INPUT = "input"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toolchain.train.config import NetworkConfig
+from toolchain.train.config_network import NetworkConfig
 from toolchain.train.masks import random_mask
 
 with warnings.catch_warnings():

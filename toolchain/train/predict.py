@@ -10,7 +10,8 @@ import torch
 from toolchain.files import fit, read_json
 from toolchain.raster import BoolArray, Raster, check_stimulus
 from toolchain.train.checkpoint import read_layers
-from toolchain.train.config import NetworkConfig, TrainConfig
+from toolchain.train.config import TrainConfig
+from toolchain.train.config_network import NetworkConfig
 from toolchain.train.export import INPUT
 from toolchain.train.models import Layer, forward
 

@@ -9,7 +9,8 @@ from math import cos, pi
 import numpy as np
 
 from toolchain.errors import ConfigError
-from toolchain.train.config import SparsityConfig, TrainConfig
+from toolchain.train.config import TrainConfig
+from toolchain.train.config_sparsity import SparsityConfig
 from toolchain.train.masks import BoolArray, FloatArray, IntArray, erdos_renyi_counts
 from toolchain.train.pq import pq_index, retain_bound, rewire_count
 

@@ -1,0 +1,22 @@
+"""[training]: how the weights are learned."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from toolchain.train.tables import Count, Table
+
+
+class TrainingConfig(Table):
+    """How the weights are learned: AdamW, learning rate falling to 0 as a cosine."""
+
+    epochs: Count = 20
+    batch_size: Count = 32
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.005
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0  # AdamW's, on weights only
+    seed: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=1, le=256)] = (
+        1  # of torch; more pay off for wide layers only. They decide last bits, too
+    )

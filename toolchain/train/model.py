@@ -1,0 +1,156 @@
+"""What is trained: populations of norse neurons and the synapses that lead to them.
+
+A `Model` is what a chip can hold, still in real numbers: built by `architectures`, or traced from a
+module of the user's own. Learning changes its tensors in place; its structure is frozen.
+
+    x_k = (W_k * mask) pool(s_source)              what synapses k deliver at each timestep
+    y   = sum_k scale_k x_k                        scale: the norm's, 1 without one
+    s   = neuron(y, v_leak + sum_k shift_k)        shift: the norm's, 0 without one
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+Shape = tuple[int, ...]  # (neurons,) or (channels, height, width)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neuron:
+    """A norse neuron's parameters, in norse's words; v_reset and the first state are 0.
+
+    The surrogate gradient is norse's "super", 1 / (1 + |v - v_th|)^2 (norse 1.1.0 ignores alpha).
+    """
+
+    kind: Literal["lif", "lifbox"]
+    dt: float  # seconds per timestep
+    tau_mem_inv: float  # 1/s; dt * tau_mem_inv in (0, 1]
+    tau_syn_inv: float  # 1/s; dt * tau_syn_inv in (0, 1]; lifbox has no synaptic current
+    v_th: float  # threshold, > 0
+
+    @property
+    def decay_u(self) -> float:
+        """Share of the synaptic current lost per timestep; all of it for lifbox."""
+        return self.dt * self.tau_syn_inv if self.kind == "lif" else 1.0
+
+    @property
+    def decay_v(self) -> float:
+        """Share of v lost per timestep."""
+        return self.dt * self.tau_mem_inv
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Spikes of neighbours taken together, on their way and without a neuron of their own."""
+
+    kind: Literal["sum", "average"]
+    size: tuple[int, int]  # height, width in source neurons
+    stride: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """How a convolution walks over its source; `torch.nn.Conv2d`'s words."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)  # zeros
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Norm:
+    """Batch norm over samples, positions and timesteps, for each channel or neuron of a target.
+
+    scale = gain / sqrt(variance + epsilon);  shift = offset - mean * scale. The scale multiplies
+    what the synapses deliver, the shift enters v beside v_leak: so both fold into numbers the chip
+    has (for lifbox it is `torch.nn.BatchNorm` to the letter; a lif's shift skips the current).
+    """
+
+    gain: Tensor  # (channels,) trained
+    offset: Tensor  # (channels,) trained
+    mean: Tensor  # (channels,) running
+    variance: Tensor  # (channels,) running
+    epsilon: float = 1e-5
+    momentum: float = 0.1  # share of the batch's statistics in the running ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Synapses:
+    """All synapses from one source to one population."""
+
+    source: str  # a population, the input, or (recurrent) the target itself
+    weight: Tensor | None  # (target, source) or (out, in / groups, height, width); 0 without mask
+    mask: Tensor | None  # bool, as weight; True where a synapse exists
+    # Neither: each source neuron, or pool, leads to the target neuron of its own place, weight 1.
+    pool: Pool | None = None
+    kernel: Kernel | None = None  # None: fully connected, the source flattened in C order
+    norm: Norm | None = None
+    dropout: float = 0.0  # share of source neurons silenced for a whole sample, in training only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layer:
+    """A population and every synapse that leads to it."""
+
+    name: str
+    shape: Shape
+    neuron: Neuron
+    incoming: tuple[Synapses, ...]
+    v_leak: Tensor  # (channels,) or (neurons,): where v rests; trained where it requires a gradient
+
+    @property
+    def size(self) -> int:
+        """Neurons."""
+        size = 1
+        for extent in self.shape:
+            size *= extent
+        return size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Model:
+    """Layers such that each one's sources come before it; only a layer itself may loop."""
+
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+
+    @property
+    def output(self) -> Layer:
+        """The population whose spike counts are the answer."""
+        return self.layers[-1]
+
+
+INPUT = "input"  # the source that is the stimulus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trained:
+    """Synapses that learning rewires, with the name they carry in files and metrics."""
+
+    name: str  # the layer's; "layer<source" where several sets of trained synapses lead to it
+    layer: Layer
+    synapses: Synapses
+    weight: Tensor
+    mask: Tensor
+
+
+def trained(model: Model) -> Iterator[Trained]:
+    """Every set of synapses that has weights, in the model's order."""
+    for layer in model.layers:
+        weighted = [synapses for synapses in layer.incoming if synapses.weight is not None]
+        for synapses in weighted:
+            assert synapses.weight is not None
+            assert synapses.mask is not None
+            name = layer.name if len(weighted) == 1 else f"{layer.name}<{synapses.source}"
+            yield Trained(
+                name=name,
+                layer=layer,
+                synapses=synapses,
+                weight=synapses.weight,
+                mask=synapses.mask,
+            )
