@@ -49,6 +49,9 @@ deployed accuracy are of the whole test set; neuron-steps and mismatches are bit
 Lava over all populations, and those that differed. Every synapse list is costed in the sparse
 format; a chip's dense format would take fewer words for the dense rows, which is not built yet.
 
+Beside it: [how fast training is](training-speed.md), and
+[sparse training methods side by side](sparse-training.md).
+
 | {" | ".join(COLUMNS)} |
 |{"---|" * len(COLUMNS)}"""
 

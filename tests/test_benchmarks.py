@@ -1,5 +1,6 @@
 """What the documents quote is what was measured."""
 
+import importlib
 import importlib.util
 import json
 import re
@@ -25,6 +26,15 @@ def test_the_table_of_benchmarks_is_written_from_its_results(benchmark: ModuleTy
     results = json.loads(benchmark.RESULTS.read_text())
 
     assert benchmark.TABLE.read_text() == benchmark.document(results)
+
+
+def test_the_table_of_methods_is_written_from_its_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    methods = importlib.import_module("sparse_training")
+    results = json.loads(methods.RESULTS.read_text())
+
+    assert methods.TABLE.read_text() == methods.document(results)
+    assert {case["key"][1] for case in results["cases"]} == set(methods.METHODS)
 
 
 def test_the_readme_quotes_only_figures_of_that_table() -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from scipy.sparse import csr_array
 
-from tests.strategies import networks, quantized_networks
+from tests.strategies import encodings, networks, quantized_networks
 from toolchain import codec
+from toolchain.encoding import Encoding
 from toolchain.errors import FileError
 from toolchain.files import read_arrays, write_arrays
-from toolchain.network import Network, QuantizedNetwork
+from toolchain.network import Network, Projection, QuantizedNetwork
 
 
 @settings(max_examples=40)
@@ -49,6 +51,32 @@ def test_a_quantized_network_comes_back_from_its_files_as_it_was(
     again = codec.read(QuantizedNetwork, folder, "network")
 
     assert codec.fingerprint(again) == codec.fingerprint(network)
+
+
+@given(network=networks(), code=encodings())
+@settings(max_examples=20)
+def test_an_encoding_goes_with_its_network_and_changes_nothing_where_there_is_none(
+    network: Network, code: Encoding, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("network")
+    codec.write(network, folder, "network")
+    assert "encoding" not in json.loads((folder / "network.json").read_text())["content"]
+
+    fits = replace(network.input, size=code.neurons)
+    coded = replace(network, input=fits, projections=widened(network, code.neurons), encoding=code)
+    codec.write(coded, folder, "network")
+
+    assert codec.read(Network, folder, "network").encoding == code
+
+
+def widened(network: Network, neurons: int) -> tuple[Projection, ...]:
+    """The projections, with those from the input made as wide."""
+    return tuple(
+        edge
+        if edge.source != network.input.name
+        else replace(edge, weights=csr_array((edge.weights.shape[0], neurons)))
+        for edge in network.projections
+    )
 
 
 @settings(max_examples=40)

@@ -18,8 +18,10 @@ HOMES = {  # the only places that know these
     "torch": "train/",
     "norse": "train/",
     "sklearn": "train/",
+    "pooch": "train/data/",
+    "tonic": "train/data/",
     "lava": "backends/lava_",
-    "numba": "backends/simulator.py",
+    "numba": ("backends/simulator.py", "train/"),
 }
 ENTRANCE = "__main__.py"  # python -m toolchain
 NEVER = {"torchvision", "pickle", "tqdm"}

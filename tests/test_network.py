@@ -10,6 +10,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from tests.strategies import neurons, rows, synapses
+from toolchain.encoding import Encoding
 from toolchain.errors import InputError, UnsupportedError
 from toolchain.network import (
     Input,
@@ -59,6 +60,13 @@ def test_density_counts_synapses_of_weight_zero() -> None:
 
     assert built.synapses == 2
     assert built.density == 2 / 6
+
+
+def test_an_encoding_must_be_for_the_input() -> None:
+    code = Encoding(kind="rate", timesteps=4, sample=(1, 2, 2), minimum=0, maximum=9)
+
+    with pytest.raises(InputError, match="input 'input': its encoding gives 4 neurons, it has 3"):
+        network(encoding=code)
 
 
 def test_networks_are_frozen() -> None:

@@ -1,7 +1,8 @@
 """Frozen dataclasses to a JSON description and named arrays, and back.
 
 One rule for every type: scalars go into the description, arrays and compressed rows into the
-arrays under the path of their field ("projections.0.weights.indptr"), nested types recurse.
+arrays under the path of their field ("projections.0.weights.indptr"), nested types recurse. What is
+None is left out, so a field that may be None can be added without a new version of the files.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -28,12 +30,13 @@ def pack(value: Any, path: str = "") -> tuple[Any, dict[str, Array]]:
     if isinstance(value, np.ndarray):
         return None, {path: value}
     if isinstance(value, csr_array):
-        parts = {part: np.asarray(getattr(value, part), np.int64) for part in _CSR_PARTS}
-        parts["data"] = value.data
-        return None, {f"{path}.{part}": array for part, array in parts.items()}
+        rows = {part: np.asarray(getattr(value, part), np.int64) for part in _CSR_PARTS}
+        rows["data"] = value.data
+        return None, {f"{path}.{part}": array for part, array in rows.items()}
     if is_dataclass(value):
-        names = [field.name for field in fields(value)]
-        return _pack_all(names, [getattr(value, name) for name in names], path)
+        parts = {field.name: getattr(value, field.name) for field in fields(value)}
+        held = {name: part for name, part in parts.items() if part is not None}
+        return _pack_all(held.keys(), held.values(), path)
     if isinstance(value, tuple):
         names = [str(position) for position in range(len(value))]
         described, arrays = _pack_all(names, value, path)
@@ -71,21 +74,29 @@ def unpack(kind: type[T], described: Any, arrays: Mapping[str, Array], path: str
 
 
 def _unpack_dataclass(kind: type[T], described: Any, arrays: Mapping[str, Array], path: str) -> T:
-    hints = get_type_hints(kind)
+    hints = {name: _unless_none(hint) for name, hint in get_type_hints(kind).items()}
     table = _expect(described, dict, path)
     for key in table:
         if key not in hints:
             raise FileError(
                 f"{path or 'top level'}: unknown key '{key}'; {did_you_mean(key, hints)}"
             )
-    for name in hints:
-        if name not in table:
+    for name, (_, optional) in hints.items():
+        if name not in table and not optional:
             raise FileError(f"{path or 'top level'}: key '{name}' is missing")
     parts = {
         name: unpack(hint, table[name], arrays, f"{path}.{name}".lstrip("."))
-        for name, hint in hints.items()
+        for name, (hint, _) in hints.items()
+        if name in table
     }
     return kind(**parts)
+
+
+def _unless_none(hint: Any) -> tuple[Any, bool]:
+    """(the type of what is there, whether it may be None) of a field that is X or X | None."""
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+    optional = NoneType in get_args(hint)
+    return (kinds[0] if optional else hint), optional
 
 
 def _unpack_rows(arrays: Mapping[str, Array], path: str) -> csr_array:

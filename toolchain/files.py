@@ -10,6 +10,7 @@ import os
 import tempfile
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,15 @@ from toolchain.errors import ConfigError, FileError, did_you_mean
 
 Array = NDArray[Any]
 Model = TypeVar("Model", bound=BaseModel)
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    MemoryError,  # a header that claims more than there is
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -134,6 +144,22 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
             with archive.open(entry, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
     write_bytes(path, buffer.getvalue())
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """Every array of an `.npz`, without pickle; FileError where it is none or was cut short."""
+    data = read_bytes(path)
+    try:
+        with np.lib.npyio.NpzFile(io.BytesIO(data), allow_pickle=False) as file:
+            return {name: _array(file[name], name) for name in file.files}
+    except _UNREADABLE as problem:
+        raise FileError(f"{path}: is not an .npz file, or was cut short ({problem})") from problem
+
+
+def _array(value: Any, name: str) -> Array:
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"its member '{name}' is no array")
+    return value
 
 
 def fit(model: type[Model], values: Mapping[str, Any], file: Path | str) -> Model:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from toolchain.arithmetic import on_grid
+from toolchain.encoding import Encoding
 from toolchain.errors import InputError, UnsupportedError
 
 FloatArray = NDArray[np.float64]
@@ -155,9 +156,11 @@ class Network:
     populations: tuple[Population, ...]
     projections: tuple[Projection, ...]
     output: str  # the population whose spike counts are the answer
+    encoding: Encoding | None = None  # how raw samples became the input's spikes, where known
 
     def __post_init__(self) -> None:
         _check_graph(self.input, self.populations, self.projections, self.output)
+        _check_encoding(self.input, self.encoding)
 
     @property
     def synapses(self) -> int:
@@ -178,9 +181,11 @@ class QuantizedNetwork:
     populations: tuple[QuantizedPopulation, ...]
     projections: tuple[QuantizedProjection, ...]
     output: str
+    encoding: Encoding | None = None  # the trained network's, unchanged
 
     def __post_init__(self) -> None:
         _check_graph(self.input, self.populations, self.projections, self.output)
+        _check_encoding(self.input, self.encoding)
 
     @property
     def synapses(self) -> int:
@@ -260,6 +265,14 @@ def _check_graph(
             f"no projection leads from the input to {', '.join(map(repr, unreached))}, so the clock"
             " there never starts; remove the population or connect it"
         )
+
+
+def _check_encoding(origin: Input, encoding: Encoding | None) -> None:
+    neurons = origin.size if encoding is None else encoding.neurons
+    _require(
+        neurons == origin.size,
+        f"input '{origin.name}': its encoding gives {neurons} neurons, it has {origin.size}",
+    )
 
 
 def _names(nodes: Iterable[_Node]) -> str:

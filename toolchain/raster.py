@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.errors import FileError, InputError
-from toolchain.files import read_bytes, write_npz
+from toolchain.files import Array, read_npz, write_npz
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
-_UNREADABLE = (
-    ValueError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    MemoryError,  # a header that claims more than there is
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,25 +112,14 @@ def write_raster(path: Path, raster: Raster) -> None:
 
 def read_raster(path: Path) -> Raster:
     """Read what `write_raster` wrote; raises FileError where the file is no raster."""
-    data = read_bytes(path)
-    try:
-        with np.lib.npyio.NpzFile(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = {name: _array(file[name], name) for name in file.files}
-    except _UNREADABLE as problem:
-        raise FileError(f"{path}: is not an .npz file, or was cut short ({problem})") from problem
+    arrays = read_npz(path)
     try:
         return Raster(labels=_labels(arrays.pop("labels", None)), spikes=arrays)
     except InputError as problem:
         raise FileError(f"{path}: {problem}") from problem
 
 
-def _array(value: Any, name: str) -> NDArray[Any]:
-    if not isinstance(value, np.ndarray):
-        raise ValueError(f"its member '{name}' is no array")
-    return value
-
-
-def _labels(array: NDArray[Any] | None) -> IntArray | None:
+def _labels(array: Array | None) -> IntArray | None:
     if array is None:
         return None
     if array.dtype.kind not in "iu":

@@ -2,68 +2,47 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolchain.train.masks import DROP, GROW, Evidence, erdos_renyi_counts, random_mask, rewire
+from toolchain.train.masks import DROP, GROW, Evidence, highest, protected, random_mask, rewire
 
-shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))
+shapes = st.one_of(
+    st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    st.tuples(*[st.integers(1, 5)] * 2, *[st.integers(1, 3)] * 2),  # a convolution's
+)
 seeds = st.integers(0, 2**32 - 1)
-
-
-@given(st.lists(shapes, min_size=1, max_size=5), st.floats(0, 1))
-def test_counts_sum_exactly_and_fit(all_shapes, density):
-    counts = erdos_renyi_counts(all_shapes, density)
-    sizes = [rows * columns for rows, columns in all_shapes]
-    assert sum(counts) == round(density * sum(sizes))
-    assert all(0 <= count <= size for count, size in zip(counts, sizes, strict=True))
-
-
-@given(st.lists(shapes, min_size=1, max_size=5), st.floats(0, 1), st.floats(0, 1))
-def test_no_layer_loses_synapses_as_density_grows(all_shapes, one, other):
-    """But for one by rounding."""
-    low, high = sorted([one, other])
-    fewer, more = erdos_renyi_counts(all_shapes, low), erdos_renyi_counts(all_shapes, high)
-    assert all(a <= b + 1 for a, b in zip(fewer, more, strict=True))
-
-
-def test_counts_go_as_the_neurons_on_both_sides():
-    assert erdos_renyi_counts([(100, 100), (100, 300)], 0.03) == [400, 800]
-
-
-def test_excess_of_a_full_layer_goes_to_the_others():
-    assert erdos_renyi_counts([(10, 10), (1, 10), (30, 10)], 0.9) == [100, 10, 259]
 
 
 @given(shapes, st.data(), seeds)
 def test_random_mask_has_its_count_and_its_seed(shape, data, seed):
-    count = data.draw(st.integers(0, shape[0] * shape[1]))
+    count = data.draw(st.integers(0, prod(shape)))
     mask = random_mask(shape, count, np.random.default_rng(seed))
     assert mask.sum() == count
     assert np.array_equal(mask, random_mask(shape, count, np.random.default_rng(seed)))
+
+
+def evidence(shape, levels, rng):
+    names = ("weights", "gradient", "momentum")
+    return Evidence(**{name: rng.integers(-levels, levels, shape) / levels for name in names})
 
 
 @st.composite
 def rewirings(draw):
     shape = draw(shapes)
     rng = np.random.default_rng(draw(seeds))
-    mask = random_mask(shape, draw(st.integers(0, shape[0] * shape[1])), rng)
+    mask = random_mask(shape, draw(st.integers(0, prod(shape))), rng)
     if draw(st.booleans()):
         drop = np.array([rng.integers(0, row.sum() + 1) for row in mask])
     else:
         drop = draw(st.integers(0, int(mask.sum())))
     grow = draw(st.integers(0, int(mask.size - mask.sum() + np.sum(drop))))
     levels = draw(st.sampled_from([2, 1000]))  # few levels: many ties
-    seen = Evidence(
-        *[],
-        **{
-            name: rng.integers(-levels, levels, shape) / levels
-            for name in ("weights", "gradient", "momentum")
-        },
-    )
-    return mask, seen, drop, grow, rng
+    return mask, evidence(shape, levels, rng), drop, grow, rng
 
 
 @pytest.mark.parametrize("grow_rule", GROW)
@@ -71,7 +50,7 @@ def rewirings(draw):
 @given(case=rewirings())
 def test_rewiring_drops_the_lowest_and_grows_the_highest(drop_rule, grow_rule, case):
     mask, seen, drop, grow, rng = case
-    low, high = DROP[drop_rule](seen, rng), GROW[grow_rule](seen, rng)
+    low, high = DROP[drop_rule](seen, mask), GROW[grow_rule](seen, rng)
     new = rewire(mask, low, high, drop=drop, grow=grow)
     assert new.sum() == mask.sum() - np.sum(drop) + grow
     assert new.dtype == bool
@@ -113,3 +92,51 @@ def test_growth_ranks_by_magnitude_and_not_by_sign(rule):
     scores = GROW[rule](seen, np.random.default_rng(0))
     assert rewire(mask, flat, scores, drop=0, grow=1).tolist() == [[True, False, True, False]]
     assert rewire(mask, flat, scores, drop=0, grow=2).tolist() == [[True, True, True, False]]
+
+
+@given(shapes, seeds, st.sampled_from([1, 3, 10**6]), st.data())
+def test_selection_is_that_of_a_stable_sort(shape, seed, levels, data):
+    rng = np.random.default_rng(seed)
+    among, scores = rng.random(shape) < 0.7, rng.integers(0, levels, shape).astype(float)
+    count = data.draw(st.integers(0, int(among.sum())))
+    order = np.argsort(np.where(among, -scores, np.inf).ravel(), kind="stable")
+    assert np.array_equal(np.flatnonzero(highest(among, scores, count)), np.sort(order[:count]))
+
+
+def test_signed_magnitude_takes_an_equal_share_from_both_signs():
+    """SET: of 6 positive and 3 negative weights, 3 go: the 2 smallest and the 1 nearest to 0."""
+    weights = np.array([[0.9, 0.1, 0.3, 0.5, 0.2, 0.7, -9.0, -5.0, -7.0, 0.0]])
+    mask = np.array([[True] * 9 + [False]])
+    seen = Evidence(weights=weights, gradient=weights, momentum=weights)
+    new = rewire(mask, DROP["signed"](seen, mask), weights, drop=3, grow=0)
+    assert weights[mask & ~new].tolist() == [0.1, 0.2, -5.0]
+
+
+@given(rewirings())
+def test_signed_magnitude_is_fair_to_within_one(case):
+    mask, seen, _, _, rng = case
+    drop = int(rng.integers(0, mask.sum() + 1))
+    new = rewire(mask, DROP["signed"](seen, mask), np.zeros(mask.shape), drop=drop, grow=0)
+    for side in (mask & (seen.weights >= 0), mask & (seen.weights < 0)):
+        gone, fair = (side & ~new).sum(), drop * side.sum() / max(mask.sum(), 1)
+        assert abs(gone - fair) <= 1
+
+
+@given(rewirings())
+def test_the_best_synapse_of_a_protected_layer_goes_last(case):
+    mask, seen, _, _, _ = case
+    scores = protected(mask, np.abs(seen.weights))
+    if mask.any():
+        new = rewire(mask, scores, scores, drop=int(mask.sum()) - 1, grow=0)
+        assert np.abs(seen.weights)[new].item() == np.abs(seen.weights)[mask].max()
+
+
+@pytest.mark.parametrize("grow_rule", GROW)
+def test_equal_generators_give_equal_masks(grow_rule):
+    def rewired():
+        rng = np.random.default_rng(5)
+        mask, seen = random_mask((30, 40), 400, rng), evidence((30, 40), 2, rng)
+        scores = GROW[grow_rule](seen, rng)
+        return rewire(mask, DROP["signed"](seen, mask), scores, drop=100, grow=60)
+
+    assert np.array_equal(rewired(), rewired())

@@ -22,6 +22,7 @@ _OPTIONAL = {
     "torch": "to train: python -m pip install 'snn-deploy[train]'",
     "norse": "to train: python -m pip install 'snn-deploy[train]'",
     "scikit-learn": "to train on digits: python -m pip install 'snn-deploy[train]'",
+    "pooch": "to download data sets: python -m pip install 'snn-deploy[train]'",
 }
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("train", "Train a spiking network sparse from scratch."),
     "check": ("mapping", "Say whether a network fits a chip, and list every limit it breaks."),
     "map": ("mapping", "Turn a trained network into what a chip's cores load."),
+    "encode": ("encoding", "Turn raw samples into a stimulus, by the artifact's own encoding."),
     "run": ("running", "Run an artifact on a stimulus and record who spiked when."),
     "verify": ("running", "Prove that an artifact spikes alike everywhere, bit for bit."),
     "report": ("reporting", "Show what a folder holds, as text, JSON or one HTML page."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 from toolchain import codec
 from toolchain.artifact import read_artifact
 from toolchain.cli.output import json_option, say, say_json, show, table
+from toolchain.cli.train import train_room
+from toolchain.encoding import Encoding
 from toolchain.errors import FileError
-from toolchain.files import read_json, write_bytes
+from toolchain.files import read_json, read_toml, write_bytes
 from toolchain.hardware import read_profile
 from toolchain.network import Network, lag, starts
 from toolchain.raster import read_raster
@@ -56,7 +59,7 @@ def write_html(folder: Path, file: Path) -> None:
 def inspect_command(path: Path, as_json: bool) -> None:
     """Say what a file or folder is and what is in it.
 
-    Knows artifacts, runs, networks, rasters and stimuli (.npz), and chips (.toml).
+    Knows artifacts, runs, networks, rasters and stimuli (.npz), chips and configurations (.toml).
     """
     answer = inspect(path)
     if as_json:
@@ -75,22 +78,69 @@ def inspect(path: Path) -> dict[str, Any]:
     if path.suffix == ".npz":
         return _raster(path)
     if path.suffix == ".toml":
-        profile = read_profile(path)
-        return {
-            "kind": "a chip",
-            "name": profile.name,
-            "title": profile.title,
-            "cores": profile.cores,
-        }
+        return _configuration(path) if "data" in read_toml(path) else _chip(path)
     folder = path.parent if path.name in ("network.json", "manifest.json") else path
     if (folder / "manifest.json").is_file():
         return _artifact(folder)
     if (folder / "network.json").is_file():
         return _network(folder)
+    if (folder / "model.json").is_file():
+        return {"kind": "an unfinished run", **_trained(folder)}
     raise FileError(
         f"{path}: is nothing that snn-deploy knows; it inspects artifacts, runs, networks,"
-        " .npz rasters and .toml chips"
+        " .npz rasters, and .toml chips and configurations"
     )
+
+
+def encoding_line(encoding: Encoding | None) -> str:
+    """How raw samples become spikes, in one line."""
+    return "not known" if encoding is None else str(encoding)
+
+
+def _chip(path: Path) -> dict[str, Any]:
+    profile = read_profile(path)
+    return {
+        "kind": "a chip",
+        "name": profile.name,
+        "title": profile.title,
+        "cores": profile.cores,
+    }
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    """What a configuration would train; its data must be there, as they say the input's shape."""
+    config = train_room("config").read_config(path)
+    data = train_room("data").load(config.data, config.encoding)
+    rng = np.random.default_rng([config.training.seed, 0])
+    model = train_room("architectures").build(config.network, data.shape, data.classes, rng)
+    return {
+        "kind": "a training configuration",
+        "samples": f"{len(data.train):,} to train, {len(data.validation):,} to validate,"
+        f" {len(data.test):,} to test",
+        "encoding": encoding_line(data.encoding),
+        "method": config.sparsity.method,
+        **_synapses([asdict(row) for row in train_room("geometry").summary(model)]),
+    }
+
+
+def _trained(folder: Path) -> dict[str, Any]:
+    """The table of a run's network; empty where the run does not say it."""
+    path = folder / "model.json"
+    return _synapses(read_json(path).get("trained", [])) if path.is_file() else {}
+
+
+def _synapses(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Every set of synapses that is trained, counted as if dense: `geometry.Row`."""
+    if not rows:
+        return {}
+    return {
+        "weights": sum(row["weights"] for row in rows),
+        "unrolled": sum(row["unrolled"] for row in rows),
+        "trained": [
+            row | {key: " x ".join(map(str, row[key])) for key in ("shape", "kernel")}
+            for row in rows
+        ],
+    }
 
 
 def _raster(path: Path) -> dict[str, Any]:
@@ -122,6 +172,7 @@ def _artifact(folder: Path) -> dict[str, Any]:
         "cores_used": summary["cores"]["used"],
         "synapses": summary["synapses"]["stored"],
         "output": artifact.network.output,
+        "encoding": encoding_line(artifact.network.encoding),
         "cores": [
             {
                 "core": core.number,
@@ -146,8 +197,10 @@ def _network(folder: Path) -> dict[str, Any]:
         **{f"accuracy_{name}": f"{value:.2%}" for name, value in scores.items()},
         "input": f"{network.input.name}, {network.input.size} neurons",
         "output": network.output,
+        "encoding": encoding_line(network.encoding),
         "density": f"{network.density:.2%}",
         "fingerprint": codec.fingerprint(network),
+        **_trained(folder),
         "populations": [
             {
                 "population": p.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 
 from toolchain.cli.output import Watcher, json_option, say, say_json, share
 from toolchain.errors import InputError
+from toolchain.files import write_bytes
 
 
 def train_room(module: str) -> Any:
@@ -36,18 +38,35 @@ def train_room(module: str) -> Any:
     help="Override a key of the configuration; may be repeated.",
 )
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run, to the same bytes.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Put the run aside after so long, to go on with --resume.",
+)
 @json_option
 def train_command(
-    config: Path, out: Path, overrides: tuple[str, ...], resume: bool, as_json: bool
+    config: Path,
+    out: Path,
+    overrides: tuple[str, ...],
+    resume: bool,
+    minutes: float | None,
+    as_json: bool,
 ) -> None:
     """Train a spiking network sparse from scratch: synapses are dropped and regrown as it learns.
 
-    Leaves in RUN the trained network, the encoded test set (stimulus.npz), metrics and a
-    checkpoint after every epoch. Interrupt it at any time and go on with --resume.
+    Leaves in RUN the trained network, the encoded test set (stimulus.npz), metrics, a picture of
+    them (curves.svg) and a checkpoint after every epoch. Interrupt it at any time and go on with
+    --resume. Under torchrun each process learns from its share of every batch.
     """
-    summary = train(config, out, overrides=overrides, resume=resume)
+    summary = train(config, out, overrides=overrides, resume=resume, minutes=minutes)
+    if int(os.environ.get("RANK", "0")):
+        return  # the first process of a torchrun answers for all
     if as_json:
         say_json(summary)
+        return
+    if not summary["finished"]:
+        epoch, epochs = summary["epoch"], summary["epochs"]
+        say(f"put aside in epoch {epoch} of {epochs}; go on with the same command and --resume")
         return
     scores = summary["accuracy"]
     say(f"accuracy  {share(scores['test'])} test, {share(scores['validation'])} validation")
@@ -56,13 +75,30 @@ def train_command(
 
 
 def train(
-    config: Path, out: Path, *, overrides: tuple[str, ...] = (), resume: bool = False
+    config: Path,
+    out: Path,
+    *,
+    overrides: tuple[str, ...] = (),
+    resume: bool = False,
+    minutes: float | None = None,
 ) -> dict[str, Any]:
-    """Train with progress on stderr; the run's summary."""
+    """Train with progress on stderr and draw the run's picture; its summary, or where it paused."""
     read_config = train_room("config").read_config
     with Watcher() as watch:
         summary = train_room("run").train(
-            read_config(config, overrides), out, resume=resume, watch=watch
+            read_config(config, overrides), out, resume=resume, minutes=minutes, watch=watch
         )
+    if not int(os.environ.get("RANK", "0")):
+        draw_run(out)
     table: dict[str, Any] = summary.as_table()
     return table
+
+
+def draw_run(out: Path) -> None:
+    """Write curves.svg: accuracy, density, PQ index and rewiring over epochs."""
+    from toolchain.report.collect import collect
+    from toolchain.report.curves import run_picture
+
+    run = collect(out).run
+    if run is not None and run.history:
+        write_bytes(out / "curves.svg", run_picture(run).encode())

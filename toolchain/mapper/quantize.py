@@ -125,6 +125,7 @@ def quantize(network: Network, profile: HardwareProfile) -> Quantized:
             populations=tuple(_population(case, plans[case.population.name]) for case in cases),
             projections=projections,
             output=network.output,
+            encoding=network.encoding,
         ),
         roundings=tuple(_rounding(case, plans[case.population.name]) for case in cases),
         dropped=network.synapses - sum(edge.weights.nnz for edge in projections),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 from markupsafe import Markup
@@ -72,7 +73,31 @@ def draw_curves(run: Run) -> list[Markup]:
         indices = _per_layer(run.history, "pq_index")
         if indices:
             panels.append(_panel("PQ index (compressibility)", indices, run, _plain))
+        if len(run.history[-1].layers) > 1:
+            dropped = _per_layer(run.history, "drop")
+            panels.append(_panel("Synapses dropped, by layer", dropped, run, _amount, floor=0))
         return [*panels, _rewiring(run)]
+
+
+_ALONE = """text { font: 11px system-ui, sans-serif; fill: #59636f }
+.title { font-weight: 600; fill: #1d232b } .name { fill: #1d232b }"""
+
+
+def run_picture(run: Run) -> str:
+    """All panels, one below the other, as an SVG file that stands alone; needs an epoch."""
+    panels = [ElementTree.fromstring(panel) for panel in draw_curves(run)]
+    whole = ElementTree.Element("svg", {"xmlns": "http://www.w3.org/2000/svg"})
+    height = len(panels) * (HEIGHT + TOP)
+    whole.set("viewBox", f"0 0 {WIDTH:g} {height:g}")
+    whole.set("width", f"{2 * WIDTH:g}")
+    ElementTree.SubElement(whole, "style").text = _ALONE
+    ElementTree.SubElement(whole, "rect", {"width": "100%", "height": "100%", "fill": "white"})
+    for number, panel in enumerate(panels):
+        panel.set("y", f"{number * (HEIGHT + TOP):g}")
+        panel.set("width", f"{WIDTH:g}")
+        panel.set("height", f"{HEIGHT:g}")
+        whole.append(panel)
+    return ElementTree.tostring(whole, encoding="unicode")
 
 
 def _share(value: float, _: object) -> str:

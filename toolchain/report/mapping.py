@@ -33,6 +33,7 @@ def mapping_summary(artifact: Artifact) -> dict[str, Any]:
             "stored": sum(len(core.synapse_weight) for core in artifact.cores),
             "dropped_as_zero": artifact.image.dropped,
         },
+        "encoding": None if network.encoding is None else str(network.encoding),
         "neurons": sum(population.size for population in network.populations),
         "fingerprint": artifact.fingerprint,
     }

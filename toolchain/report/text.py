@@ -20,6 +20,7 @@ from toolchain.report.words import (
     BUDGETS,
     absences,
     count,
+    encoding_sentence,
     fills,
     holdings,
     key_figures,
@@ -42,6 +43,8 @@ def to_text(report: Report) -> list[RenderableType]:
     parts: list[RenderableType] = [_head(report), _figures(report)]
     if layer_rows(report):
         parts.append(_layers(report))
+    if (sentence := encoding_sentence(report)) is not None:
+        parts += [Text(sentence), Text()]
     if report.artifact is not None:
         parts += [_cores(report.artifact), _resources(report.artifact)]
     if report.verdict is not None:

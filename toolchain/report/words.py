@@ -137,6 +137,12 @@ def is_foreign(report: Report) -> bool:
     return sizes != {name: array.shape[2] for name, array in report.recorded.spikes.items()}
 
 
+def encoding_sentence(report: Report) -> str | None:
+    """How raw samples become the input's spikes, in one line; None where nobody knows."""
+    encoding = None if report.artifact is None else report.artifact.network.encoding
+    return None if encoding is None else f"Input: {encoding}."
+
+
 def absences(report: Report) -> list[str]:
     """A sentence for every part that is not there, or not whole, and how to get it."""
     found = []

@@ -10,8 +10,8 @@ from typing import Any
 from toolchain import files
 from toolchain.errors import ConfigError
 from toolchain.train.config_data import DataConfig, EncodingConfig
-from toolchain.train.config_network import NetworkConfig
-from toolchain.train.config_sparsity import SparsityConfig
+from toolchain.train.config_network import NetworkConfig, beside
+from toolchain.train.config_sparsity import HIDDEN_STRENGTHS, PRESETS, SparsityConfig, unused
 from toolchain.train.config_training import TrainingConfig
 from toolchain.train.tables import Table
 
@@ -31,11 +31,17 @@ class TrainConfig(Table):
         asked = self.sparsity.stop_epoch or -(-3 * self.training.epochs // 4)
         return min(asked, self.training.epochs - 1)
 
-    @property
-    def rewiring_epochs(self) -> range:
-        """Epochs, counted from 1, that end with a rewiring."""
-        every = self.sparsity.every_epochs
-        stop = 0 if self.sparsity.method == "dense" else self.stop_epoch
+    def rewiring_steps(self, epoch_steps: int) -> range:
+        """Training steps, counted from 1, that a rewiring follows; so many steps are an epoch.
+
+        Methods that move their synapses at every step have one: it ends that.
+        """
+        sparsity, stop = self.sparsity, self.stop_epoch * epoch_steps
+        if not sparsity.moves:
+            return range(0)
+        if sparsity.method in HIDDEN_STRENGTHS:
+            return range(stop, stop + 1) if stop else range(0)
+        every = sparsity.every_steps or (sparsity.every_epochs or 1) * epoch_steps
         return range(every, stop + 1, every)
 
 
@@ -48,7 +54,9 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     for override in overrides:
         _set(table, override)
     config = files.fit(TrainConfig, table, path)
+    _refuse_unused(config, path, overrides)
     check_schedule(config, path)
+    config = config.model_copy(update={"network": beside(config.network, path.parent)})
     if config.data.folder is None:
         return config
     folder = (path.parent / config.data.folder).resolve()
@@ -77,15 +85,40 @@ def _value(text: str) -> Any:
         return text
 
 
+def _refuse_unused(config: TrainConfig, path: Path, overrides: Sequence[str]) -> None:
+    """Refuse keys of [sparsity] that the method does not read: they would change nothing.
+
+    A method given as an override may meet keys in the file that were meant for the file's own.
+    """
+    asked = {override.partition("=")[0].strip() for override in overrides}
+    written = files.read_toml(path).get("sparsity", {})
+    own = config.sparsity
+    if "sparsity.method" in asked and written.get("method", "two-stage") in PRESETS:
+        own = SparsityConfig.model_construct(**written)
+    given = {key.removeprefix("sparsity.") for key in asked if key.startswith("sparsity.")}
+    wrong = [*unused(own, [key for key in written if key not in given])]
+    wrong += unused(config.sparsity, sorted(given))
+    if wrong:
+        raise ConfigError(f"{path}: " + "; ".join(wrong))
+
+
 def check_schedule(config: TrainConfig, file: Path | str) -> None:
-    """Refuse a schedule that never rewires: it would never reach its density, or never evolve."""
+    """Refuse a schedule that never rewires: it would never reach its density, or never evolve.
+
+    One by `every_steps` is looked at once the samples are counted (`schedule.course`).
+    """
     sparsity = config.sparsity
-    if sparsity.method == "dense" or len(config.rewiring_epochs):
+    by_steps = sparsity.every_steps is not None
+    if not sparsity.moves or config.rewiring_steps(1) or (by_steps and config.stop_epoch):
         return
-    if sparsity.method == "two-stage" and sparsity.density == sparsity.start_density:
+    if sparsity.last_density == sparsity.first_density and PRESETS[sparsity.method].falls:
         return
+    every = sparsity.every_epochs or 1
+    asked = f"every_steps = {sparsity.every_steps}" if by_steps else f"every_epochs = {every}"
+    if sparsity.method in HIDDEN_STRENGTHS:
+        asked = f"method = '{sparsity.method}'"
     raise ConfigError(
-        f"{file}: [sparsity] every_epochs = {sparsity.every_epochs}: never rewires, as the last"
-        f" rewiring may follow epoch {config.stop_epoch} of {config.training.epochs}; lower"
-        " every_epochs, raise stop_epoch or [training] epochs, or choose method = 'dense'"
+        f"{file}: [sparsity] {asked}: never rewires, as the last rewiring may follow epoch"
+        f" {config.stop_epoch} of {config.training.epochs}; lower every_epochs, raise stop_epoch or"
+        " [training] epochs, or choose method = 'static' or 'dense'"
     )

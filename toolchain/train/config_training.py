@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,10 +13,15 @@ class TrainingConfig(Table):
     """How the weights are learned: AdamW, learning rate falling to 0 as a cosine."""
 
     epochs: Count = 20
-    batch_size: Count = 32
+    batch_size: Count = 32  # of all processes together, under torchrun
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.005
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0  # AdamW's, on weights only
-    seed: Annotated[int, Field(ge=0)] = 0
+    loss: Literal["cross-entropy", "mean-square", "tet"] = "cross-entropy"
+    # Of products, all else is float32. bfloat16 pays where a processor has units for it: AMX, GPUs.
+    precision: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["cpu", "cuda"] = "cpu"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     threads: Annotated[int, Field(ge=1, le=256)] = (
         1  # of torch; more pay off for wide layers only. They decide last bits, too
     )
+    checkpoint_batches: Count | None = None  # a checkpoint inside an epoch, too, every so many

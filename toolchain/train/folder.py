@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
+import socket
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,7 @@ from toolchain.train.config import TrainConfig
 SCHEMA = "snn-deploy.run"
 
 _FILES = (
-    *("config.json", "metrics.jsonl", "checkpoint.safetensors", "best.safetensors"),
+    *("config.json", "model.json", "metrics.jsonl", "checkpoint.safetensors", "best.safetensors"),
     *("network.json", "network.safetensors", "stimulus.npz", "summary.json"),
 )
 
@@ -32,17 +36,73 @@ class Summary:
     epochs: int
     best_epoch: int  # the one that is deployed, from 1
     method: str
+    removed_neurons: int  # hidden ones that could never matter; the network has them no more
+    sops: dict[str, float]  # synaptic operations per test sample: "total", and by population
     layers: list[dict[str, Any]]
 
     def as_table(self) -> dict[str, Any]:
         """What summary.json holds."""
-        return {"schema": SCHEMA, "schema_version": 1, **asdict(self)}
+        return {"schema": SCHEMA, "schema_version": 2, "finished": True, **asdict(self)}
 
 
 def config_table(config: TrainConfig) -> dict[str, Any]:
     """What config.json holds."""
     table: dict[str, Any] = json.loads(config.model_dump_json())
     return table
+
+
+@contextlib.contextmanager
+def held_alone(out: Path) -> Iterator[None]:
+    """The folder, made where it is not there, for this session alone.
+
+    Raises InputError that names the session which holds it; one that was killed holds nothing.
+    """
+    if out.exists() and not out.is_dir():
+        raise FileError(f"{out}: is a file; --out names a folder")
+    made = not out.exists()
+    path = out / ".lock"
+    handle = _locked(path, out)
+    try:
+        os.truncate(handle, 0)
+        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: the next session locks another file
+        os.close(handle)
+        if made:
+            with contextlib.suppress(OSError):  # not empty: a run
+                out.rmdir()
+
+
+def _locked(path: Path, out: Path) -> int:
+    """The lock file, open and held; the system lets go of it when this process ends."""
+    while True:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as problem:
+            raise FileError(f"{path}: cannot be written ({problem.strerror})") from problem
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            holder = os.read(handle, 200).decode(errors="replace") or "another process"
+            os.close(handle)
+            if not isinstance(problem, BlockingIOError):
+                raise FileError(f"{path}: cannot be locked ({problem.strerror})") from problem
+            raise InputError(
+                f"{out}: is being trained by {holder}; wait for its end, or choose another --out"
+            ) from problem
+        if _is_still(path, handle):
+            return handle
+        os.close(handle)  # its holder ended, and removed it, while we came
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    """Whether the open file is the one that has this name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def open_folder(config: TrainConfig, out: Path, *, resume: bool) -> Summary | None:
@@ -71,9 +131,7 @@ def open_folder(config: TrainConfig, out: Path, *, resume: bool) -> Summary | No
 
 
 def _refuse_foreign(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise FileError(f"{out}: is a file; --out names a folder")
-    if out.exists() and any(not file.name.startswith(".") for file in out.iterdir()):
+    if any(not file.name.startswith(".") for file in out.iterdir()):
         raise InputError(f"{out}: is not empty and holds no run; choose another --out")
 
 
@@ -94,7 +152,7 @@ def _refuse_other(held: dict[str, Any], asked: dict[str, Any], out: Path) -> Non
 
 def _remove_leftovers(out: Path) -> None:
     """Remove what a killed session left under temporary names (`files.write_bytes`)."""
-    for name in _FILES:
+    for name in (*_FILES, "curves.svg"):
         for file in out.glob(f".{name}.*"):
             with contextlib.suppress(FileNotFoundError):
                 file.unlink()

@@ -1,10 +1,11 @@
-"""What learning changes: layers, the optimizer's state, and the momentum that growth reads."""
+"""What learning changes: a model, the optimizer's state, and the momentum that growth reads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import cos, pi
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toolchain.train.config import TrainConfig
-from toolchain.train.models import Layer, first_layer_values, names
+from toolchain.train.hidden import Strength
+from toolchain.train.model import Model, Trained, parameters, tensors, trained
+from toolchain.train.model_file import rebuild
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -21,42 +24,38 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW keeps for every weight
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Learner:
-    """Layers with their optimizer; everything a checkpoint must hold."""
+    """A model with its optimizer; everything a checkpoint must hold."""
 
-    layers: list[Layer]
+    model: Model
     optimizer: torch.optim.AdamW
-    # Exponential mean of each layer's dense gradient. Apart from the optimizer, whose state must
+    # Exponential mean of each weight's dense gradient. Apart from the optimizer, whose state must
     # be 0 wherever no synapse is: else Adam revives what was dropped ("zombie weights").
-    growth: list[Tensor]
+    growth: dict[str, Tensor]
+    strengths: dict[str, Strength]  # of methods that have them: what is moved in a weight's place
 
 
-def new_learner(config: TrainConfig, sizes: list[int], counts: list[int]) -> Learner:
-    """A learner at the start of a run; `sizes` from input to output, `counts` of synapses."""
-    rng = np.random.default_rng([config.training.seed, 0])
-    layers = [
-        first_layer_values(name, (target, source), count, config.network, rng)
-        for name, source, target, count in zip(
-            names(config.network.hidden), sizes[:-1], sizes[1:], counts, strict=True
-        )
-    ]
-    return _learner(layers, config)
-
-
-def _learner(layers: list[Layer], config: TrainConfig) -> Learner:
-    groups = [
-        {
-            "params": [layer.weight for layer in layers],
-            "weight_decay": config.training.weight_decay,
-        }
-    ]
-    if config.network.bias:
-        groups.append({"params": [layer.v_leak for layer in layers], "weight_decay": 0.0})
-    optimizer = torch.optim.AdamW(groups, lr=config.training.learning_rate)
+def new_learner(
+    model: Model, config: TrainConfig, strengths: dict[str, Strength] | None = None
+) -> Learner:
+    """A learner at the start of a run."""
+    held = moved(model, strengths or {})
+    weights = [tensor for name, tensor in held.items() if name.endswith(".weight")]
+    others = [tensor for name, tensor in held.items() if not name.endswith(".weight")]
+    groups = [{"params": weights, "weight_decay": config.training.weight_decay}]
+    if others:
+        groups.append({"params": others, "weight_decay": 0.0})
     return Learner(
-        layers=layers,
-        optimizer=optimizer,
-        growth=[torch.zeros_like(layer.weight, requires_grad=False) for layer in layers],
+        model=model,
+        optimizer=torch.optim.AdamW(groups, lr=config.training.learning_rate, fused=True),
+        growth={t.name: torch.zeros_like(t.weight, requires_grad=False) for t in trained(model)},
+        strengths=strengths or {},
     )
+
+
+def moved(model: Model, strengths: Mapping[str, Strength]) -> dict[str, Tensor]:
+    """What the optimizer moves, under the name of the parameter that it stands for."""
+    hidden = {f"{name}.weight": strength.theta for name, strength in strengths.items()}
+    return parameters(model) | hidden
 
 
 def learning_rate(base: float, step: int, steps: int) -> float:
@@ -64,102 +63,112 @@ def learning_rate(base: float, step: int, steps: int) -> float:
     return base / 2 * (1 + cos(pi * step / steps))
 
 
-def update(learner: Learner, rate: float, *, momentum: float) -> None:
-    """One step along the gradients that lie in the layers; no weight appears without a synapse.
+def follow_gradients(learner: Learner, *, momentum: float) -> dict[str, Tensor]:
+    """Let growth's momentum see the dense gradients, which are given back; mask them for learning.
 
-    The layers keep their dense gradients: growth may read them.
+    Where strengths are, what they are moved by is up to their method.
     """
-    dense = [_gradient(layer) for layer in learner.layers]
-    for layer, growth, gradient in zip(learner.layers, learner.growth, dense, strict=True):
-        growth.mul_(momentum).add_(gradient, alpha=1 - momentum)
-        layer.weight.grad = gradient.masked_fill(~layer.mask, 0)
+    dense: dict[str, Tensor] = {}
+    for part in trained(learner.model):
+        assert part.weight.grad is not None, part.name
+        dense[part.name] = part.weight.grad
+        learner.growth[part.name].mul_(momentum).add_(part.weight.grad, alpha=1 - momentum)
+        if part.name not in learner.strengths:
+            part.weight.grad = part.weight.grad * part.mask
+    return dense
+
+
+def step(learner: Learner, rate: float) -> None:
+    """One step of the optimizer along the gradients that lie in what it moves."""
     for group in learner.optimizer.param_groups:
         group["lr"] = rate
     learner.optimizer.step()
-    for layer, gradient in zip(learner.layers, dense, strict=True):
-        layer.weight.grad = gradient
-        assert_masked(learner, layer)
-
-
-def _gradient(layer: Layer) -> Tensor:
-    assert layer.weight.grad is not None, layer.name
-    return layer.weight.grad
 
 
 def is_finite(learner: Learner) -> bool:
-    """Whether every weight and bias is a number."""
-    return all(
-        bool(torch.isfinite(parameter.detach().sum()))
-        for layer in learner.layers
-        for parameter in (layer.weight, layer.v_leak)
-    )
+    """Whether every number of the model, its gradients and its hidden strengths is one.
+
+    (Where a strength is not, no synapse exists, and its weight is 0.)
+    """
+    held = [tensor for tensor in tensors(learner.model).values() if tensor.is_floating_point()]
+    held += [tensor.grad for tensor in held if tensor.grad is not None]
+    held += [strength.theta for strength in learner.strengths.values()]
+    return bool(torch.isfinite(torch.stack([tensor.detach().sum() for tensor in held])).all())
 
 
-def moments(learner: Learner, parameter: Tensor) -> dict[str, Tensor]:
-    """The optimizer's two moments of a weight matrix or bias."""
-    state = learner.optimizer.state[parameter]
+def moments(learner: Learner, name: str) -> dict[str, Tensor]:
+    """The optimizer's two moments of a weight, or of the strength in its place."""
+    state = learner.optimizer.state[moved(learner.model, learner.strengths)[f"{name}.weight"]]
     return {moment: state[moment] for moment in _MOMENTS}
 
 
-def assert_masked(learner: Learner, layer: Layer) -> None:
-    """Where no synapse is, weight and optimizer state are exactly 0."""
-    for array in (layer.weight.detach(), *moments(learner, layer.weight).values()):
-        assert not torch.count_nonzero(array.masked_fill(layer.mask, 0)), layer.name
+def assert_masked(learner: Learner, part: Trained, *, optimizer: bool) -> None:
+    """Where no synapse is, the weight, and the optimizer's state if it is meant, are exactly 0."""
+    held = [part.weight.detach(), *(moments(learner, part.name).values() if optimizer else ())]
+    for array in held:
+        assert not torch.count_nonzero(array.masked_fill(part.mask, 0)), part.name
 
 
 def to_arrays(learner: Learner) -> Arrays:
-    """Everything a learner holds, under the name of its layer."""
-    arrays: Arrays = layer_arrays(learner.layers)
-    for layer, growth in zip(learner.layers, learner.growth, strict=True):
-        arrays[f"{layer.name}.growth"] = growth.numpy()
-        for part, parameter in _trained(layer):
-            state = learner.optimizer.state[parameter]
-            for key in ("step", *_MOMENTS):
-                arrays[f"{layer.name}.{part}.{key}"] = state[key].numpy()
+    """Everything a learner holds, under its name."""
+    arrays: Arrays = model_arrays(learner.model)
+    for name, growth in learner.growth.items():
+        arrays[f"{name}.growth"] = array(growth)
+    for name, strength in learner.strengths.items():
+        arrays[f"{name}.theta"], arrays[f"{name}.sign"] = (
+            array(strength.theta),
+            array(strength.sign),
+        )
+    for name, parameter in moved(learner.model, learner.strengths).items():
+        for key, value in learner.optimizer.state.get(parameter, {}).items():
+            arrays[f"{name}.{key}"] = array(value)
     return arrays
 
 
-def from_arrays(arrays: Mapping[str, NDArray[np.generic]], config: TrainConfig) -> Learner:
-    """The learner of which `to_arrays` made these."""
-    learner = _learner(layers_from_arrays(arrays, config), config)
-    for layer, growth in zip(learner.layers, learner.growth, strict=True):
-        growth.copy_(_tensor(arrays, f"{layer.name}.growth"))
-        for part, parameter in _trained(layer):
+def from_arrays(
+    arrays: Mapping[str, NDArray[np.generic]],
+    described: Mapping[str, Any],
+    config: TrainConfig,
+) -> Learner:
+    """The learner of which `to_arrays` made these; raises KeyError naming what is missing."""
+    device = config.training.device
+    model = model_from_arrays(arrays, described, device)
+    strengths = {
+        part.name: Strength(
+            theta=_tensor(arrays, f"{part.name}.theta", device),
+            sign=_tensor(arrays, f"{part.name}.sign", device),
+        )
+        for part in trained(model)
+        if f"{part.name}.theta" in arrays
+    }
+    learner = new_learner(model, config, strengths)
+    for name, growth in learner.growth.items():
+        growth.copy_(_tensor(arrays, f"{name}.growth", device))
+    for name, parameter in moved(model, strengths).items():
+        if f"{name}.step" in arrays:
             learner.optimizer.state[parameter] = {
-                key: _tensor(arrays, f"{layer.name}.{part}.{key}") for key in ("step", *_MOMENTS)
+                key: _tensor(arrays, f"{name}.{key}", device) for key in ("step", *_MOMENTS)
             }
     return learner
 
 
-def layer_arrays(layers: list[Layer]) -> Arrays:
-    """Weights, masks and biases."""
-    arrays: Arrays = {}
-    for layer in layers:
-        arrays[f"{layer.name}.weight"] = layer.weight.detach().numpy()
-        arrays[f"{layer.name}.mask"] = layer.mask.numpy()
-        arrays[f"{layer.name}.v_leak"] = layer.v_leak.detach().numpy()
-    return arrays
+def model_arrays(model: Model) -> Arrays:
+    """Weights, masks, norms and biases."""
+    return {name: array(tensor) for name, tensor in tensors(model).items()}
 
 
-def layers_from_arrays(
-    arrays: Mapping[str, NDArray[np.generic]], config: TrainConfig
-) -> list[Layer]:
-    """The layers of which `layer_arrays` made these; raises KeyError naming what is missing."""
-    return [
-        Layer(
-            name=name,
-            weight=_tensor(arrays, f"{name}.weight").requires_grad_(),
-            mask=_tensor(arrays, f"{name}.mask"),
-            v_leak=_tensor(arrays, f"{name}.v_leak").requires_grad_(config.network.bias),
-        )
-        for name in names(config.network.hidden)
-    ]
+def model_from_arrays(
+    arrays: Mapping[str, NDArray[np.generic]], described: Mapping[str, Any], device: str = "cpu"
+) -> Model:
+    """The model of which `model_arrays` made these; raises KeyError naming what is missing."""
+    return rebuild(described, lambda name: _tensor(arrays, name, device))
 
 
-def _tensor(arrays: Mapping[str, NDArray[np.generic]], name: str) -> Tensor:
-    return torch.from_numpy(arrays[name].copy())
+def _tensor(arrays: Mapping[str, NDArray[np.generic]], name: str, device: str) -> Tensor:
+    return torch.from_numpy(arrays[name].copy()).to(device)
 
 
-def _trained(layer: Layer) -> list[tuple[str, Tensor]]:
-    parameters = [("weight", layer.weight), ("v_leak", layer.v_leak)]
-    return [(part, parameter) for part, parameter in parameters if parameter.requires_grad]
+def array(tensor: Tensor) -> NDArray[Any]:
+    """A tensor's numbers."""
+    held: NDArray[Any] = tensor.detach().cpu().numpy()
+    return held

@@ -1,60 +1,28 @@
 """Masks: which synapses exist. Pure functions of arrays and an explicit random generator.
 
-A mask is bool, (target, source), True where a synapse exists; its weight may be 0.
+A mask is bool, True where a synapse exists; its weight may be 0. Its first axis is the target
+(neuron or channel), so that (out, in, height, width) reads as (out, in * height * width).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 BoolArray = NDArray[np.bool_]
-FloatArray = NDArray[np.float64]
+FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.int64]
 
 
-def erdos_renyi_counts(shapes: Sequence[tuple[int, int]], density: float) -> list[int]:
-    """Synapses of each layer, round(density * all) in sum, Erdős–Rényi distributed.
-
-    A layer's share of its possible synapses goes as (n_out + n_in) / (n_out n_in) (Mocanu et al.
-    2018, Nat. Commun. 9:2383); what exceeds a layer's size goes to the others in the same ratio.
-    """
-    sizes = [rows * columns for rows, columns in shapes]
-    total = round(density * sum(sizes))
-    wanted = _with_caps([float(sum(shape)) for shape in shapes], sizes, total)
-    counts = [int(value) for value in wanted]
-    remainders = np.array([value - count for value, count in zip(wanted, counts, strict=True)])
-    for layer in np.argsort(-remainders, kind="stable")[: total - sum(counts)]:
-        counts[layer] += 1
-    assert sum(counts) == total
-    assert all(count <= size for count, size in zip(counts, sizes, strict=True))
-    return counts
-
-
-def _with_caps(ratios: Sequence[float], sizes: Sequence[int], total: int) -> list[float]:
-    """`total` shared out in these ratios, none above its size."""
-    full: set[int] = set()
-    while True:
-        free = [layer for layer in range(len(sizes)) if layer not in full]
-        left = total - sum(sizes[layer] for layer in full)
-        unit = left / sum(ratios[layer] for layer in free) if free else 0.0
-        over = {layer for layer in free if unit * ratios[layer] >= sizes[layer]}
-        if not over:
-            break
-        full |= over
-    return [
-        float(sizes[layer]) if layer in full else unit * ratios[layer]
-        for layer in range(len(sizes))
-    ]
-
-
-def random_mask(shape: tuple[int, int], count: int, rng: Generator) -> BoolArray:
+def random_mask(shape: Sequence[int], count: int, rng: Generator) -> BoolArray:
     """A mask with exactly `count` synapses, every choice of them equally likely."""
-    size = shape[0] * shape[1]
+    size = prod(shape)
     assert 0 <= count <= size, (count, shape)
     mask = np.zeros(size, bool)
     mask[rng.permutation(size)[:count]] = True
@@ -63,20 +31,51 @@ def random_mask(shape: tuple[int, int], count: int, rng: Generator) -> BoolArray
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
-    """What a layer knows about its synapses and places for synapses; all (target, source)."""
+    """What is known about synapses and places for synapses; all of the mask's shape."""
 
     weights: FloatArray
     gradient: FloatArray  # of the last batch, dense
     momentum: FloatArray  # exponential mean of the dense gradients
 
 
-Score = Callable[[Evidence, Generator], FloatArray]
+Drop = Callable[[Evidence, BoolArray], FloatArray]  # the lowest scores are dropped
+Grow = Callable[[Evidence, Generator], FloatArray]  # the highest scores are grown
 
-# The lowest scores are dropped.
-DROP: dict[str, Score] = {"magnitude": lambda seen, rng: np.abs(seen.weights)}
 
-# The highest scores are grown.
-GROW: dict[str, Score] = {
+def by_magnitude(seen: Evidence, mask: BoolArray) -> FloatArray:
+    """Smallest |w|."""
+    del mask
+    return np.abs(seen.weights)
+
+
+def by_signed_magnitude(seen: Evidence, mask: BoolArray) -> FloatArray:
+    """An equal share of the smallest positive and of the largest negative weights.
+
+    SET, Mocanu et al. 2018, Nat. Commun. 9:2383. The score is the rank by |w| among the weights of
+    one sign, divided by their number; 0 counts as positive.
+    """
+    scores = np.zeros(mask.shape)
+    for side in (mask & (seen.weights >= 0), mask & (seen.weights < 0)):
+        magnitudes = np.abs(seen.weights[side])
+        ranks = np.empty(magnitudes.size)
+        ranks[np.argsort(magnitudes, kind="stable")] = np.arange(magnitudes.size)
+        scores[side] = (ranks + 0.5) / max(magnitudes.size, 1)
+    return scores
+
+
+def by_gradient(seen: Evidence, mask: BoolArray) -> FloatArray:
+    """Smallest |gradient|: what the loss asks least of (one of ESL-SNNs' rules, 2306.03693)."""
+    del mask
+    return np.abs(seen.gradient)
+
+
+DROP: dict[str, Drop] = {
+    "magnitude": by_magnitude,
+    "signed": by_signed_magnitude,
+    "gradient": by_gradient,
+}
+
+GROW: dict[str, Grow] = {
     "momentum": lambda seen, rng: np.abs(seen.momentum),  # SNFS, Dettmers & Zettlemoyer 2019
     "random": lambda seen, rng: rng.random(seen.weights.shape),  # SET, Mocanu et al. 2018
     "gradient": lambda seen, rng: np.abs(seen.gradient),  # RigL, Evci et al. 2020
@@ -93,26 +92,55 @@ def rewire(
 ) -> BoolArray:
     """A new mask without the `drop` lowest-scored synapses and with `grow` others.
 
-    `drop` is a number for the whole layer, or one for each target neuron. What was just dropped
-    is regrown only where nothing else is left. Ties go to the lowest index.
+    `drop` is a number for the whole mask, or one for each target. What was just dropped is regrown
+    only where nothing else is left. Ties go to the lowest index.
     """
     dropped = _lowest(mask, drop_scores, drop)
-    kept = mask & ~dropped
-    order = np.lexsort((-grow_scores.ravel(), dropped.ravel(), kept.ravel()))
-    assert grow <= mask.size - kept.sum(), (grow, mask.size, kept.sum())
-    grown = kept.copy().ravel()
-    grown[order[:grow]] = True
+    grown = mask & ~dropped
+    kept = int(grown.sum())
+    assert 0 <= grow <= mask.size - kept, (grow, mask.size, kept)
+    absent = mask.size - int(mask.sum())
+    places = highest(~mask, grow_scores, min(grow, absent))
+    again = highest(dropped, grow_scores, max(grow - absent, 0))
+    grown |= places | again
     assert grown.sum() == mask.sum() - np.sum(drop) + grow
-    return grown.reshape(mask.shape)
+    return grown
 
 
-def _lowest(mask: BoolArray, scores: FloatArray, count: int | IntArray) -> BoolArray:
-    """The `count` existing synapses of lowest score, over the layer or for each target neuron."""
+def highest(among: BoolArray, scores: FloatArray, count: int) -> BoolArray:
+    """The `count` entries of highest score among those; ties go to the lowest index."""
+    return _lowest(among, -scores, count)
+
+
+def _lowest(among: BoolArray, scores: FloatArray, count: int | IntArray) -> BoolArray:
+    """The `count` entries of lowest score, over all or for each target; ties to the lowest index.
+
+    In linear time: a partition finds the highest score that is still taken.
+    """
     if isinstance(count, np.ndarray):
-        rows = [_lowest(mask[None, row], scores[None, row], int(c)) for row, c in enumerate(count)]
-        return np.concatenate(rows)
-    assert 0 <= count <= mask.sum(), (count, mask.sum())
-    order = np.argsort(np.where(mask, scores, np.inf).ravel(), kind="stable")
-    chosen = np.zeros(mask.size, bool)
-    chosen[order[:count]] = True
-    return chosen.reshape(mask.shape)
+        rows = [_lowest(among[row], scores[row], int(c)) for row, c in enumerate(count)]
+        return np.stack(rows)
+    where = np.flatnonzero(among)
+    assert 0 <= count <= where.size, (count, where.size)
+    chosen = np.zeros(among.size, bool)
+    if count > 0:
+        values = scores.ravel()[where]
+        assert not np.isnan(values).any()
+        edge = np.partition(values, count - 1)[count - 1]
+        below = values < edge
+        chosen[where[below]] = True
+        tied = np.flatnonzero(values == edge)[: count - int(below.sum())]
+        chosen[where[tied]] = True
+    return chosen.reshape(among.shape)
+
+
+def protected(mask: BoolArray, scores: FloatArray) -> FloatArray:
+    """Scores that make the best synapse the last to be dropped.
+
+    For layers that are rewired as one: so none of them is ever emptied.
+    """
+    if not mask.any():
+        return scores
+    scores = scores.copy()
+    scores[highest(mask, scores, 1)] = np.inf
+    return scores

@@ -71,8 +71,8 @@ class Norm:
     has (for lifbox it is `torch.nn.BatchNorm` to the letter; a lif's shift skips the current).
     """
 
-    gain: Tensor  # (channels,) trained
-    offset: Tensor  # (channels,) trained
+    gain: Tensor  # (channels,) trained where it requires a gradient
+    offset: Tensor  # (channels,) as gain
     mean: Tensor  # (channels,) running
     variance: Tensor  # (channels,) running
     epsilon: float = 1e-5
@@ -132,7 +132,7 @@ INPUT = "input"  # the source that is the stimulus
 class Trained:
     """Synapses that learning rewires, with the name they carry in files and metrics."""
 
-    name: str  # the layer's; "layer<source" where several sets of trained synapses lead to it
+    name: str
     layer: Layer
     synapses: Synapses
     weight: Tensor
@@ -142,11 +142,10 @@ class Trained:
 def trained(model: Model) -> Iterator[Trained]:
     """Every set of synapses that has weights, in the model's order."""
     for layer in model.layers:
-        weighted = [synapses for synapses in layer.incoming if synapses.weight is not None]
-        for synapses in weighted:
-            assert synapses.weight is not None
-            assert synapses.mask is not None
-            name = layer.name if len(weighted) == 1 else f"{layer.name}<{synapses.source}"
+        for name, synapses in named(layer):
+            if synapses.weight is None:
+                continue
+            assert synapses.mask is not None, name
             yield Trained(
                 name=name,
                 layer=layer,
@@ -154,3 +153,38 @@ def trained(model: Model) -> Iterator[Trained]:
                 weight=synapses.weight,
                 mask=synapses.mask,
             )
+
+
+def named(layer: Layer) -> Iterator[tuple[str, Synapses]]:
+    """The synapses that lead to a layer, each under its own name.
+
+    The layer's where they are alone; else "layer<source", and "layer<source.2" for a second set.
+    """
+    seen: dict[str, int] = {}
+    for synapses in layer.incoming:
+        name = f"{layer.name}<{synapses.source}" if len(layer.incoming) > 1 else layer.name
+        seen[name] = seen.get(name, 0) + 1
+        yield (name if seen[name] == 1 else f"{name}.{seen[name]}"), synapses
+
+
+def tensors(model: Model) -> dict[str, Tensor]:
+    """Every tensor of a model under its name: weights, masks, norms, v_leak."""
+    held: dict[str, Tensor] = {}
+    for layer in model.layers:
+        held[f"{layer.name}.v_leak"] = layer.v_leak
+        for name, synapses in named(layer):
+            for part in ("weight", "mask"):
+                if getattr(synapses, part) is not None:
+                    held[f"{name}.{part}"] = getattr(synapses, part)
+            if synapses.norm is not None:
+                for part in NORM_PARTS:
+                    held[f"{name}.norm.{part}"] = getattr(synapses.norm, part)
+    return held
+
+
+NORM_PARTS = ("gain", "offset", "mean", "variance")
+
+
+def parameters(model: Model) -> dict[str, Tensor]:
+    """The tensors that the optimizer moves."""
+    return {name: tensor for name, tensor in tensors(model).items() if tensor.requires_grad}

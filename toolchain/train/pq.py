@@ -8,11 +8,12 @@ arXiv 2302.05601 (code: diaoenmao/Pruning-Deep-Neural-Networks-from-a-Sparsity-P
 from __future__ import annotations
 
 from math import floor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+FloatArray = NDArray[np.floating[Any]]
 
 _ROUNDING = 1e-5  # a negative index below this size is rounding (SAP's guard)
 
@@ -25,7 +26,7 @@ def pq_index(weights: FloatArray, *, p: float, q: float) -> float:
     is printed as a difference). No weights, or only zeros: 0, as there.
     """
     assert 0 < p < q, (p, q)
-    magnitudes = np.abs(weights.ravel())
+    magnitudes = np.abs(weights.ravel()).astype(np.float64)
     largest = magnitudes.max(initial=0.0)
     if largest == 0:
         return 0.0

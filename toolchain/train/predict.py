@@ -1,4 +1,4 @@
-"""What a trained run answers: rasters of every population, from norse itself."""
+"""What a trained run answers: rasters of every population, in real numbers."""
 
 from __future__ import annotations
 
@@ -7,47 +7,48 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from toolchain.files import fit, read_json
 from toolchain.raster import BoolArray, Raster, check_stimulus
-from toolchain.train.checkpoint import read_layers
-from toolchain.train.config import TrainConfig
-from toolchain.train.config_network import NetworkConfig
-from toolchain.train.export import INPUT
-from toolchain.train.models import Layer, forward
+from toolchain.train.checkpoint import read_model
+from toolchain.train.export import Kept, export
+from toolchain.train.forward import folded, forward
+from toolchain.train.model import INPUT, Model
 
-_AT_ONCE = 512  # samples
-
-
-def read_run(run: Path) -> tuple[TrainConfig, list[Layer]]:
-    """(configuration, best layers) of a run's folder; FileError where it is unfinished."""
-    table = read_json(run / "config.json")
-    config = fit(TrainConfig, table, run / "config.json")
-    return config, read_layers(run / "best.safetensors", config)
+_AT_ONCE = 2**27  # input bits of the samples that pass together
 
 
 def predict(run: Path, stimulus: Raster) -> Raster:
-    """Spikes of every population of a trained run, named as in its Network; labels are kept."""
-    config, layers = read_run(run)
-    return spikes_of(layers, stimulus, config.network)
+    """Spikes of every population of a trained run, named as in its Network; labels are kept.
+
+    Raises FileError where the run has no epoch yet that might be deployed.
+    """
+    model = read_model(run)
+    return spikes_of(model, stimulus, export(model).kept)
 
 
-def spikes_of(layers: list[Layer], stimulus: Raster, config: NetworkConfig) -> Raster:
-    """The raster of these layers for a stimulus, a few samples at a time."""
-    spikes = check_stimulus(stimulus, INPUT, layers[0].weight.shape[1])
+def spikes_of(model: Model, stimulus: Raster, kept: Kept | None = None) -> Raster:
+    """The raster of a model for a stimulus, a few samples at a time; of the kept neurons."""
+    spikes = check_stimulus(stimulus, INPUT, int(np.prod(model.input_shape)))
+    model = folded(model)
+    widest = max([spikes.shape[2], *(layer.size for layer in model.layers)])
+    at_once = max(1, min(512, _AT_ONCE // (32 * widest * spikes.shape[1])))
     parts = [
-        _forward(layers, spikes[start : start + _AT_ONCE], config)
-        for start in range(0, len(spikes), _AT_ONCE)
+        _forward(model, spikes[start : start + at_once], kept)
+        for start in range(0, len(spikes), at_once)
     ]
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Raster(spikes=whole, labels=stimulus.labels)
 
 
-def _forward(layers: list[Layer], spikes: BoolArray, config: NetworkConfig) -> dict[str, BoolArray]:
+def _forward(model: Model, spikes: BoolArray, kept: Kept | None) -> dict[str, BoolArray]:
     """(samples, timesteps, neurons) spikes of each population."""
-    by_step = torch.from_numpy(np.ascontiguousarray(spikes.swapaxes(0, 1)))
+    weights = model.layers[0].v_leak
+    by_step = torch.from_numpy(np.ascontiguousarray(spikes.swapaxes(0, 1))).to(weights)
     with torch.no_grad():
-        every = forward(layers, by_step.to(layers[0].weight.dtype), config)
-    return {
-        layer.name: np.ascontiguousarray(raster.numpy().astype(bool).swapaxes(0, 1))
-        for layer, raster in zip(layers, every, strict=True)
-    }
+        rasters = forward(model, by_step.unflatten(2, model.input_shape))
+    return {name: _held(raster, kept, name) for name, raster in rasters.items()}
+
+
+def _held(raster: torch.Tensor, kept: Kept | None, name: str) -> BoolArray:
+    held: BoolArray = raster.flatten(2).cpu().numpy().astype(bool)
+    chosen = held if kept is None else held[:, :, kept[name]]
+    return np.ascontiguousarray(chosen.swapaxes(0, 1))

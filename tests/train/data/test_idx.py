@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from toolchain.errors import ConfigError, FileError
 from toolchain.train.config_data import DataConfig
-from toolchain.train.data import Samples, load, read_idx, split
+from toolchain.train.data import Samples, load, split
+from toolchain.train.data.idx import read_idx
 
 IMAGES = "train-images-idx3-ubyte"
 
@@ -37,7 +38,7 @@ def test_digits_hold_1437_and_360_samples_of_every_class():
     digits = load(DataConfig(name="digits"))
     assert len(digits.train) + len(digits.validation) == 1437
     assert len(digits.test) == 360
-    assert (digits.maximum, digits.classes, digits.pixels) == (16, 10, 64)
+    assert (digits.encoding.maximum, digits.classes, digits.shape) == (16, 10, (1, 8, 8))
     for part in (digits.train, digits.validation, digits.test):
         assert np.ptp(np.bincount(part.labels, minlength=10)) <= 0.1 * len(part)
 
@@ -47,7 +48,7 @@ def test_idx_files_are_read_packed_or_raw(tmp_path, packed):
     write_set(tmp_path, packed=packed)
     data = load(DataConfig(name="idx", folder=tmp_path, test_samples=10))
     assert (len(data.train), len(data.validation), len(data.test)) == (18, 2, 10)
-    assert (data.maximum, data.classes, data.pixels) == (255, 5, 12)
+    assert (data.encoding.maximum, data.classes, data.shape) == (255, 5, (1, 3, 4))
 
 
 def test_a_missing_file_is_named_with_the_next_move(tmp_path):
@@ -104,12 +105,11 @@ def test_more_samples_than_there_are_is_refused():
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=60), st.data())
 def test_a_split_is_exact_disjoint_and_in_proportion(labels, data):
     count = data.draw(st.integers(0, len(labels)))
-    every = Samples(
-        pixels=np.arange(len(labels), dtype=np.uint8)[:, None], labels=np.array(labels, np.int64)
-    )
+    place = np.arange(len(labels))
+    every = Samples(values=place[:, None], labels=np.array(labels, np.int64), indices=place)
     rest, chosen = split(every, count)
     assert len(chosen) == count
-    both = np.concatenate([rest.pixels, chosen.pixels]).ravel()
+    both = np.concatenate([rest.values, chosen.values]).ravel()
     assert sorted(both) == list(range(len(labels)))
     sizes = np.bincount(every.labels)
     taken = np.bincount(chosen.labels, minlength=len(sizes))
