@@ -199,7 +199,7 @@ def keep(case: Case, settings: list[str], summary: dict[str, Any]) -> None:
 
 COLUMNS = (
     "network", "method", "density", "unrolled connectivity", "seeds", "test accuracy",
-    "to dense", "SOPs per inference", "spikes per neuron and step", "seconds to dense's",
+    "to dense", "SOPs per inference", "spikes per neuron and step",
 )  # fmt: skip
 HEAD = f"""# Sparse training, measured
 
@@ -209,7 +209,8 @@ the same epochs; the spread is the standard deviation over seeds. *to dense* is 
 points from the same network with every synapse, over the same seeds. *density* counts a kernel's
 weight once, *unrolled connectivity* at every position: two things, never one for the other. *SOPs*
 are synaptic operations of the deployed network, every spike of input and neurons once for each
-synapse that it meets. Seconds are of a shared machine: read them as a ratio, and roughly.
+synapse that it meets. What a method costs in time is not shown: cases ran beside other work and
+some were paused, so their seconds cannot be compared.
 
 | {" | ".join(COLUMNS)} |
 |{"---|" * len(COLUMNS)}"""
@@ -243,7 +244,6 @@ def row(name: str, method: str, cases: list[dict[str, Any]], dense: dict[int, An
     tests = [one["accuracy"]["test"] for one in cases]
     twins = [(one, dense[one["key"][3]]) for one in cases if one["key"][3] in dense]
     gap = [one["accuracy"]["test"] - twin["accuracy"]["test"] for one, twin in twins]
-    cost = [one["seconds"] / twin["seconds"] for one, twin in twins]
     spread = f" ± {100 * stdev(tests):.2f}" if len(tests) > 1 else ""
     cells = [
         name,
@@ -255,7 +255,6 @@ def row(name: str, method: str, cases: list[dict[str, Any]], dense: dict[int, An
         f"{100 * mean(gap):+.2f}" if gap and method != "dense" else "",
         f"{mean(one['sops'] for one in cases):,.0f}",
         f"{mean(one['firing_rate'] for one in cases):.3f}",
-        f"{mean(cost):.2f}" if cost else "",
     ]
     return "| " + " | ".join(cells) + " |"
 

@@ -1,10 +1,11 @@
 """The train room: a sparse spiking network from a TOML file and a data set.
 
-    config    what a user may write          data, encoding   images -> spikes
-    pq        how much to rewire             masks            where: drop and regrow
-    schedule  when, and to which density     rewiring         masks bound to a learner
-    models    norse networks                 loop, run        learning, checkpoints, the run folder
-    export    masks and weights -> Network   predict          rasters of a trained run
+    config*        what a user may write             data/       samples, split, with their encoding
+    model          what is trained: one structure    architectures, trace    what makes it
+    forward        a pass over it                    neurons, products       fast, and as norse's
+    pq, schedule   how much to rewire, and when      masks, starts, hidden   where
+    rewiring       methods bound to a learner        loop, run, world        learning, its folder
+    export         a model -> Network                predict                 rasters of a run
 
-Only models, learner, rewiring, checkpoint, loop, run, export and predict import torch.
+Configurations, data and the pure functions of the methods do not import torch (`hidden` does).
 """

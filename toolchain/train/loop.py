@@ -187,7 +187,7 @@ def _refuse_nan(value: float, what: str, epoch: int, batch: int) -> None:
     if not np.isfinite(value):
         raise InputError(
             f"epoch {epoch}, batch {batch}: {what} no longer finite; lower [training]"
-            " learning_rate. The checkpoint before is kept"
+            " learning_rate and choose another --out. The checkpoint before is kept"
         )
 
 
