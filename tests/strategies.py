@@ -63,13 +63,13 @@ def rows(matrix: Sequence[Sequence[float]], dtype: type = np.int64) -> csr_array
 
 def neurons(name: str, size: int, **given: Any) -> QuantizedPopulation:
     """A population that loses nothing and has no bias, but for what is given."""
+    given["threshold"] = np.broadcast_to(given.get("threshold", 100), size).astype(np.int64)
     plain: dict[str, Any] = {
         "decay_u": 4095,
         "decay_v": 0,
-        "threshold": 100,
         "bias_mantissa": np.zeros(size, np.int64),
         "bias_exponent": 0,
-        "unit": 1.0,
+        "unit": np.ones(size),
     }
     return QuantizedPopulation(name=name, size=size, **(plain | given))
 
@@ -217,10 +217,10 @@ def _quantized_population(
         size=size,
         decay_u=draw(registers),
         decay_v=draw(registers),
-        threshold=draw(_THRESHOLDS),
+        threshold=rng.choice(draw(st.lists(_THRESHOLDS, min_size=1, max_size=2)), size),
         bias_mantissa=_MANTISSAS[draw(st.sampled_from(sorted(_MANTISSAS)))](rng, size),
         bias_exponent=draw(st.integers(0, 7)),
-        unit=1.0,
+        unit=np.ones(size),
     )
 
 

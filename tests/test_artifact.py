@@ -134,7 +134,7 @@ def test_a_folder_that_is_not_there_is_no_artifact(tmp_path: Path) -> None:
     ("key", "value", "match"),
     [
         ("schema", "snn-deploy.network", r"key 'schema' must be 'snn-deploy\.artifact'"),
-        ("schema_version", 2, r"schema_version 2 cannot be read"),
+        ("schema_version", 1, r"schema_version 1 cannot be read"),
         ("files", {}, r"key 'files' does not name an artifact's files"),
         ("files", 3, r"key 'files' does not name an artifact's files"),
         ("fingerprint", "0" * 64, r"key 'fingerprint' does not belong to its files"),

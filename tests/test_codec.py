@@ -148,7 +148,7 @@ def change(folder: Path, edit: str, value: object) -> None:
         ("content.populations", {}, r"populations: must be a list, is \{\}"),
         ("content.populations.0.decay_u", True, r"populations\.0\.decay_u: must be a int, is True"),
         ("content.populations.0.decay_u", 4096, r"decay_u must be in 0\.\.4095, is 4096"),
-        ("content.populations.0.unit", "x", r"populations\.0\.unit: must be a float, is 'x'"),
+        ("content.populations.0.unit", "x", r"populations\.0\.unit: must be a NoneType, is 'x'"),
         ("content.projections.0.delay", 0, r"delay must be at least 1, is 0"),
         ("content.projections.0.-delay", None, r"projections\.0: key 'delay' is missing"),
     ],

@@ -45,8 +45,11 @@ def next_v(v: IntArray, u: IntArray, bias: IntArray, decay_v: int) -> IntArray:
     return np.clip(decay(v, 2**DECAY_BITS - decay_v) + u + bias, -limit, limit)
 
 
-def fire(v: IntArray, threshold: int) -> tuple[IntArray, BoolArray]:
-    """(v after its reset, spikes): s = v > threshold << 6, strictly; v = 0 where it spiked."""
+def fire(v: IntArray, threshold: IntArray) -> tuple[IntArray, BoolArray]:
+    """(v after its reset, spikes): s = v > threshold << 6, strictly; v = 0 where it spiked.
+
+    `threshold` holds one mantissa for each neuron: the last axis of `v`.
+    """
     spikes = v > (threshold << ALIGN_BITS)
     return np.where(spikes, 0, v), spikes
 

@@ -24,7 +24,7 @@ from toolchain.network import QuantizedNetwork, QuantizedProjection
 
 IntArray = NDArray[np.int64]
 _MANIFEST = "snn-deploy.artifact"
-_VERSION = 1
+_VERSION = 2  # 1 held one threshold per population
 _FILES = ("artifact.json", "artifact.safetensors", "profile.json")  # beside the manifest
 
 

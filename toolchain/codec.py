@@ -55,6 +55,8 @@ def _pack_all(names: Any, values: Any, path: str) -> tuple[dict[str, Any], dict[
 
 def unpack(kind: type[T], described: Any, arrays: Mapping[str, Array], path: str = "") -> T:
     """The inverse of `pack`; raises FileError naming the path of what is missing or wrong."""
+    if get_origin(kind) is np.ndarray or kind is csr_array:
+        _expect(described, NoneType, path)
     if get_origin(kind) is np.ndarray:
         return _take(arrays, path)  # type: ignore[return-value]
     if kind is csr_array:

@@ -90,14 +90,14 @@ class QuantizedPopulation:
     size: int  # neurons, >= 1
     decay_u: int  # register: the chip loses (decay_u + 1) / 4096 of u per timestep; 0..4095
     decay_v: int  # share of v lost per timestep, in 1/4096; 0..4096
-    threshold: int  # mantissa; v is compared with threshold << 6; 0..131071
+    threshold: IntArray  # (size,) mantissas; v is compared with threshold << 6; 0..131071
     bias_mantissa: IntArray  # (size,), -4096..4095
     bias_exponent: int  # bias = mantissa << exponent; 0..7
-    unit: float  # u and v in the trained network's units = integer * unit
+    unit: FloatArray  # (size,) u and v in the trained network's units = integer * unit
 
     def __post_init__(self) -> None:
         who = f"population '{self.name}'"
-        limits = {"decay_u": 4095, "decay_v": 4096, "threshold": 2**17 - 1, "bias_exponent": 7}
+        limits = {"decay_u": 4095, "decay_v": 4096, "bias_exponent": 7}
         for field, limit in limits.items():
             value = getattr(self, field)
             _require(0 <= value <= limit, f"{who}: {field} must be in 0..{limit}, is {value}")
@@ -106,6 +106,12 @@ class QuantizedPopulation:
             np.all(np.abs(self.bias_mantissa + 0.5) < 2**12)
         )
         _require(fits, f"{who}: bias_mantissa must be {self.size} integers in -4096..4095")
+        fits = self.threshold.shape == (self.size,) and bool(
+            np.all((self.threshold >= 0) & (self.threshold < 2**17))
+        )
+        _require(fits, f"{who}: threshold must be {self.size} integers in 0..131071")
+        fits = self.unit.shape == (self.size,) and bool(np.all(self.unit > 0))
+        _require(fits, f"{who}: unit must be {self.size} positive numbers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

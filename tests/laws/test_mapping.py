@@ -56,12 +56,13 @@ def recount(artifact: Artifact, core: Core) -> dict[str, int]:
         if costs and edge.delay > 1:
             slots = max(slots, len(here) * 2 ** delay_bits(edge.delay))
     populations = [network.population(name) for name in {name for name, _ in here}]
+    thresholds = [network.population(name).threshold[neuron] for name, neuron in here]
     return {
         "compartments": len(here),
         "in_axons": axons,
         "out_axons": sum((population, n) in here for _, population, n, _ in out_axons),
         "synapse_words": words,
-        "threshold_profiles": len({p.threshold for p in populations}),
+        "threshold_profiles": len({int(t) for t in thresholds}),
         "decay_profiles": len({(p.decay_u, p.decay_v) for p in populations}),
         "synapse_formats": len(formats),
         "longest list": longest,

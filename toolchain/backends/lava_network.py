@@ -88,10 +88,10 @@ class LavaNetwork:
         population = self.artifact.network.population(block.population)
         process = LIFReset(
             shape=(block.size,),
-            # plain integers: Lava stores what it is given, and a numpy int16 would overflow
+            # int and int64: Lava stores what it is given, and a narrower integer would overflow
             du=int(population.decay_u),
             dv=int(population.decay_v),
-            vth=int(population.threshold),
+            vth=population.threshold[block.start : block.stop],
             bias_mant=population.bias_mantissa[block.start : block.stop].astype(np.int32),
             bias_exp=int(population.bias_exponent),
             reset_interval=self.timesteps,

@@ -106,6 +106,6 @@ class _Machine:
         bias = arithmetic.bias_value(population.bias_mantissa[there], population.bias_exponent)
         u = arithmetic.next_u(self.u[index][here], activation[here], population.decay_u)
         v = arithmetic.next_v(self.v[index][here], u, bias, population.decay_v)
-        v, fired[here] = arithmetic.fire(v, population.threshold)
+        v, fired[here] = arithmetic.fire(v, population.threshold[there])
         self.u[index][here], self.v[index][here] = u, v
         self.recorder.put(block.population, (self.sample, t, there), u, v, fired[here])

@@ -32,8 +32,9 @@ class _Program:
     """All neurons in one row, the input first, then populations in causal order."""
 
     columns: dict[str, slice]  # where each population's neurons stand in the row
-    neurons: IntArray  # (populations, 6) first, last + 1, decay_u, decay_v, threshold, first edge
+    neurons: IntArray  # (populations, 5) first, last + 1, decay_u, decay_v, first edge
     bias: IntArray  # (neurons,) after its exponent; 0 for the input
+    threshold: IntArray  # (neurons,) 0 for the input
     edges: IntArray  # (edges, 6) source's first, last + 1, target's first, lag, exponent, pointers
     pointers: IntArray  # of each source neuron's first synapse, edge after edge
     targets: IntArray  # (synapses,) neuron of the target population
@@ -76,6 +77,7 @@ def _compile(artifact: Artifact) -> _Program:
     columns = {name: slice(ends[i], ends[i + 1]) for i, name in enumerate(names)}
     bias = [np.zeros(network.input.size, np.int64)]
     bias += [population.bias_mantissa << population.bias_exponent for population in order]
+    thresholds = [np.zeros(network.input.size, np.int64), *(p.threshold for p in order)]
     incoming = [e for p in order for e in reassemble(artifact.image) if e.target == p.name]
     by_source = [edge.weights.tocsc() for edge in incoming]
     edges, pointers, synapses = [], [np.zeros(0, np.int64)], 0
@@ -87,13 +89,14 @@ def _compile(artifact: Artifact) -> _Program:
         synapses += matrix.nnz
     first_edge = [sum(e.target in names[: i + 1] for e in incoming) for i in range(len(order))]
     neurons = [
-        [columns[p.name].start, columns[p.name].stop, p.decay_u, p.decay_v, p.threshold, first]
+        [columns[p.name].start, columns[p.name].stop, p.decay_u, p.decay_v, first]
         for p, first in zip(order, first_edge, strict=True)
     ]
     return _Program(
         columns=columns,
         neurons=np.array(neurons, np.int64),
         bias=np.concatenate(bias),
+        threshold=np.concatenate(thresholds),
         edges=np.array(edges, np.int64).reshape(-1, 6),
         pointers=np.concatenate(pointers),
         targets=np.concatenate([m.indices.astype(np.int64) for m in by_source]),
@@ -103,24 +106,26 @@ def _compile(artifact: Artifact) -> _Program:
 
 def _run(spikes: BoolArray, u: NDArray[np.int32], v: NDArray[np.int32], program: _Program) -> None:
     _run_samples(
-        spikes, u, v, program.neurons, program.bias, program.edges, program.pointers,
-        program.targets, program.weights,
+        spikes, u, v, program.neurons, program.bias, program.threshold, program.edges,
+        program.pointers, program.targets, program.weights,
     )  # fmt: skip
 
 
 @numba.njit(cache=True, parallel=True)
-def _run_samples(spikes, u_trace, v_trace, neurons, bias, edges, pointers, targets, weights):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _run_samples(  # type: ignore[no-untyped-def]
+    spikes, u_trace, v_trace, neurons, bias, thresholds, edges, pointers, targets, weights
+):  # pragma: no cover
     for sample in prange(spikes.shape[0]):
         u = np.zeros(len(bias), np.int64)
         v = np.zeros(len(bias), np.int64)
         a = np.zeros(len(bias), np.int64)
         for t in range(spikes.shape[1]):
             for p in range(len(neurons)):
-                last = neurons[p + 1, 5] if p + 1 < len(neurons) else len(edges)
+                last = neurons[p + 1, 4] if p + 1 < len(neurons) else len(edges)
                 a[neurons[p, 0] : neurons[p, 1]] = 0
-                for e in range(neurons[p, 5], last):
+                for e in range(neurons[p, 4], last):
                     _arrive(spikes[sample], t, edges[e], pointers, targets, weights, a)
-                _integrate(neurons[p], bias, a, u, v, spikes[sample, t])
+                _integrate(neurons[p], bias, thresholds, a, u, v, spikes[sample, t])
             if len(u_trace):
                 u_trace[sample, t] = u
                 v_trace[sample, t] = v
@@ -139,8 +144,8 @@ def _arrive(spikes, t, edge, pointers, targets, weights, a):  # type: ignore[no-
 
 
 @numba.njit(cache=True)
-def _integrate(population, bias, a, u, v, spikes):  # type: ignore[no-untyped-def]  # pragma: no cover
-    start, stop, decay_u, decay_v, threshold, _ = population
+def _integrate(population, bias, thresholds, a, u, v, spikes):  # type: ignore[no-untyped-def]  # pragma: no cover
+    start, stop, decay_u, decay_v, _ = population
     for n in range(start, stop):
         current = abs(u[n]) * (4095 - decay_u) >> 12
         current = (current if u[n] > 0 else -current) + (a[n] << 6)
@@ -152,5 +157,5 @@ def _integrate(population, bias, a, u, v, spikes):  # type: ignore[no-untyped-de
         voltage = abs(v[n]) * (4096 - decay_v) >> 12
         voltage = (voltage if v[n] > 0 else -voltage) + current + bias[n]
         voltage = min(max(voltage, 1 - (1 << 23)), (1 << 23) - 1)
-        spikes[n] = voltage > threshold << 6
+        spikes[n] = voltage > thresholds[n] << 6
         v[n] = 0 if spikes[n] else voltage

@@ -202,15 +202,16 @@ def _on_grid(weights: csr_array, plan: _Plan, profile: HardwareProfile) -> csr_a
 
 def _population(case: _Case, plan: _Plan) -> QuantizedPopulation:
     mantissa, exponent = _bias(case.population.bias * plan.scale * _ALIGN, case.profile)
+    size = case.population.size
     return QuantizedPopulation(
         name=case.population.name,
-        size=case.population.size,
+        size=size,
         decay_u=case.decay_u,
         decay_v=case.decay_v,
-        threshold=round(case.population.threshold * plan.scale),
+        threshold=np.full(size, round(case.population.threshold * plan.scale)),
         bias_mantissa=mantissa,
         bias_exponent=exponent,
-        unit=1 / (plan.scale * _ALIGN),
+        unit=np.full(size, 1 / (plan.scale * _ALIGN)),
     )
 
 

@@ -65,6 +65,7 @@ def core_needs(
     """What blocks that share a core need of each of its resources."""
     lists = synapse_lists(network, profile, blocks)
     names = {block.population for block in blocks}
+    thresholds = [network.population(b.population).threshold[b.start : b.stop] for b in blocks]
     populations = [population for population in network.populations if population.name in names]
     incoming = [edge for edge in network.projections if edge.target in names]
     return CoreResources(
@@ -72,7 +73,7 @@ def core_needs(
         in_axons=sum(int(np.count_nonzero(part.counts)) for part in lists),
         out_axons=sum(int(fan_out[b.population][b.start : b.stop].sum()) for b in blocks),
         synapse_words=sum(int(part.words.sum()) for part in lists),
-        threshold_profiles=len({population.threshold for population in populations}),
+        threshold_profiles=len(np.unique(np.concatenate(thresholds))),
         decay_profiles=len({(p.decay_u, p.decay_v) for p in populations}),
         synapse_formats=len(
             {
