@@ -4,11 +4,15 @@ A backend is a module with two functions:
 
     run(artifact, stimulus, *, states=False, watch=ignore) -> Recording
     why_unavailable() -> str | None        None: ready; else one sentence that says the mend
+
+and, where it is ready but could be faster, a third:
+
+    remark() -> str | None                 None: all is there; else one sentence that says the mend
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -36,9 +40,17 @@ class Backend(Protocol):
     """What a backend module offers."""
 
     def run(
-        self, artifact: Artifact, stimulus: Raster, *, states: bool = False, watch: Watch = ignore
+        self,
+        artifact: Artifact,
+        stimulus: Raster,
+        *,
+        states: bool | Collection[str] = False,
+        watch: Watch = ignore,
     ) -> Recording:
-        """Run every sample from a state of zero; with `states`, record u and v as well."""
+        """Run every sample from a state of zero; record u and v of all populations, or of `states`.
+
+        Raises InputError for a name that is no population's.
+        """
 
     def why_unavailable(self) -> str | None:
         """None where the backend is ready, else a sentence that says what to do."""

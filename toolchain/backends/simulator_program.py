@@ -1,7 +1,8 @@
 """An artifact as the simulator runs it: stages in order, and the edges that reach each of them.
 
-A stage is a population, or several that a loop ties together. What comes from earlier stages can be
-delivered over the whole time axis before the stage runs; only loops need one timestep after another.
+A stage is a population, or several that a loop ties together. What comes from earlier stages can
+be delivered over the whole time axis before the stage runs; only loops need one timestep after
+another.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ from toolchain.network import (
 )
 
 WIDTH = 128  # targets in one block of weight rows; a population is padded to whole blocks
+_LINE = 64  # bytes of a line of the cache
 _WIDEST = 2**17  # |a| below it: a << 6 and a state, added, stay within one wrap and int32
 
 Int32 = NDArray[np.int32]
@@ -45,15 +48,20 @@ class Edge:
     shift: int  # weight_exponent
     matrix: csr_array  # (source, target) int64, even
 
-    @property
+    @cached_property
     def sources(self) -> int:
         """Neurons of the source."""
         return int(self.matrix.shape[0])
 
-    @property
+    @cached_property
     def blocks(self) -> int:
         """Blocks of targets."""
         return -(-int(self.matrix.shape[1]) // WIDTH)
+
+    @cached_property
+    def fan_out(self) -> float:
+        """Synapses of a source, on average."""
+        return int(self.matrix.nnz) / self.sources
 
     @cached_property
     def halves(self) -> NDArray[np.int8]:
@@ -66,8 +74,9 @@ class Edge:
     @cached_property
     def rows(self) -> NDArray[np.int8]:
         """(blocks, source, 128) `halves`, the rows of one block of targets in one piece."""
-        turned = self.halves.reshape(self.sources, self.blocks, WIDTH).transpose(1, 0, 2)
-        return np.ascontiguousarray(turned)
+        rows = aligned((self.blocks, self.sources, WIDTH), np.int8)
+        rows[:] = self.halves.reshape(self.sources, self.blocks, WIDTH).transpose(1, 0, 2)
+        return rows
 
     @cached_property
     def lists(self) -> tuple[IntArray, Int32, NDArray[np.int16]]:
@@ -101,6 +110,14 @@ class Program:
 
     network: QuantizedNetwork
     stages: tuple[Stage, ...]
+
+
+def aligned(shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
+    """Zeros that begin where a line of the cache does: no vector of them lies in two lines."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    raw = np.zeros(size + _LINE, np.uint8)
+    first = -raw.ctypes.data % _LINE
+    return raw[first : first + size].view(kind).reshape(shape)
 
 
 def compile_program(artifact: Artifact) -> Program:

@@ -63,7 +63,9 @@ def _sums(builder: Any, rows: Any, listed: Any, first: Any, last: Any) -> list[A
     ]
     following = builder.add(event, ir.Constant(_LONG, 1))
     zero = ir.Constant(_vector(_SHORT), [0] * _LANES)
-    for phi, old, new in zip([event, *sums], [first, *[zero] * 4], [following, *grown], strict=True):
+    for phi, old, new in zip(
+        [event, *sums], [first, *[zero] * 4], [following, *grown], strict=True
+    ):
         phi.add_incoming(old, before)
         phi.add_incoming(new, loop)
     builder.cbranch(builder.icmp_signed("<", following, last), loop, after)

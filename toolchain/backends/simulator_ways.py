@@ -92,7 +92,7 @@ def choose(edge: Edge, events: int, steps: int, *, matrix: bool) -> tuple[str, f
 
     `matrix`: whether torch's matrix unit may be asked.
     """
-    costs = {"lists": events * (LIST + SYNAPSE * edge.matrix.nnz / edge.sources)}
+    costs = {"lists": events * (LIST + SYNAPSE * edge.fan_out)}
     if edge.sources * edge.blocks * WIDTH <= MOST_ROW_BYTES:
         costs["rows"] = edge.blocks * (events * ROW_BLOCK + min(events, steps) * FLUSH_BLOCK)
         if matrix:
@@ -147,7 +147,10 @@ def run_stage_numpy(stage: Stage, spikes: Bytes, ready: Int32, u: Int32, v: Int3
                 if edge.target == number and t >= edge.lag:
                     past = spikes[:, t - edge.lag : t - edge.lag + 1]
                     by_numpy(replace(edge, lag=0), past, ready[:, t : t + 1], 0)
-            here, bias = stage.columns[p.name], arithmetic.bias_value(p.bias_mantissa, p.bias_exponent)
+            here, bias = (
+                stage.columns[p.name],
+                arithmetic.bias_value(p.bias_mantissa, p.bias_exponent),
+            )
             arriving = ready[:, t, here].astype(np.int64)
             old_u, old_v = states[p.name]
             new_u = arithmetic.next_u(old_u, arriving, p.decay_u)
