@@ -15,14 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from toolchain.artifact import Artifact, write_artifact
 from toolchain.backends import Watch, ignore
-from toolchain.backends.memory import traced
 from toolchain.errors import BackendError, InputError
 from toolchain.files import write_json
 from toolchain.raster import Raster, Recording, check_stimulus, write_raster
@@ -47,11 +45,7 @@ def why_unavailable() -> str | None:
 
 
 def run(
-    artifact: Artifact,
-    stimulus: Raster,
-    *,
-    states: bool | Collection[str] = False,
-    watch: Watch = ignore,
+    artifact: Artifact, stimulus: Raster, *, states: bool = False, watch: Watch = ignore
 ) -> Recording:
     """Run an artifact on Lava, one process for each population.
 
@@ -62,23 +56,17 @@ def run(
 
 
 def run_worker(
-    artifact: Artifact,
-    stimulus: Raster,
-    *,
-    by: str,
-    states: bool | Collection[str],
-    watch: Watch,
+    artifact: Artifact, stimulus: Raster, *, by: str, states: bool, watch: Watch
 ) -> Recording:
     """Hand artifact and stimulus to a worker as files, wait, and read what it recorded."""
     check_stimulus(stimulus, artifact.network.input.name, artifact.network.input.size)
-    names = traced(artifact.network, states)
     with tempfile.TemporaryDirectory(prefix="snn-deploy-lava-") as name:
         folder = Path(name)
         write_artifact(artifact, folder / "artifact")
         write_raster(folder / "stimulus.npz", stimulus)
-        write_json(folder / "request.json", {"by": by, "states": bool(names)})
+        write_json(folder / "request.json", {"by": by, "states": states})
         _supervise(folder, watch)
-        return _read(folder, stimulus, names)
+        return _read(folder, stimulus, states)
 
 
 def _supervise(folder: Path, watch: Watch) -> None:
@@ -160,14 +148,10 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
     worker.wait()
 
 
-def _read(folder: Path, stimulus: Raster, names: Collection[str]) -> Recording:
+def _read(folder: Path, stimulus: Raster, states: bool) -> Recording:
     spikes, u, v = (_arrays(folder / f"{state}.npz") for state in ("s", "u", "v"))
     raster = Raster(spikes=spikes, labels=stimulus.labels)
-    if not names:
-        return Recording(raster=raster)
-    return Recording(
-        raster=raster, u={name: u[name] for name in names}, v={name: v[name] for name in names}
-    )
+    return Recording(raster=raster, u=u if states else None, v=v if states else None)
 
 
 def _arrays(file: Path) -> dict[str, np.ndarray]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from toolchain.artifact import Artifact
 from toolchain.backends import Watch, ignore, lava
 from toolchain.errors import BackendError
@@ -18,11 +16,7 @@ def why_unavailable() -> str | None:
 
 
 def run(
-    artifact: Artifact,
-    stimulus: Raster,
-    *,
-    states: bool | Collection[str] = False,
-    watch: Watch = ignore,
+    artifact: Artifact, stimulus: Raster, *, states: bool = False, watch: Watch = ignore
 ) -> Recording:
     """Run an artifact on Lava, one process for each block of each core.
 
