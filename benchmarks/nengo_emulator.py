@@ -1,4 +1,4 @@
-"""nengo-loihi's emulator on one sample, for benchmarks/simulator.py; needs no other package of ours.
+"""nengo-loihi's emulator on one sample, for benchmarks/simulator.py; needs nothing of ours.
 
     ENV/bin/python benchmarks/nengo_emulator.py FOLDER        FOLDER/network.npz -> one JSON line
 

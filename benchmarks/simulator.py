@@ -16,6 +16,7 @@ import importlib.util
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from typing import Any
 import click
 import numba
 import numpy as np
+import simulator_page
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
@@ -50,8 +52,8 @@ PAGE = ROOT / "docs" / "simulator.md"
 PACKAGES = ("lava-nc", "norse", "numba", "numpy", "torch")
 FLAGS = ("avx2", "avx512f", "avx512_vnni")
 DECAY_U, DECAY_V = 2047, 512  # half of u and an eighth of v are lost
-LAVA_SAMPLES = (10, 60)  # the seconds of a sample are the difference's share: start-up falls out
-TARGETS = {"lava": 200, "nengo-loihi": 500, "synops": 1e9}
+LAVA_SAMPLES = (10, 40)  # the seconds of a sample are the difference's share: start-up falls out
+PARTS = ("side_by_side", "sweep", "ways", "scaling", "start_up")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +151,9 @@ def operations(artifact: Artifact, counts: simulator.SpikeCounts) -> int:
 def rates(counts: simulator.SpikeCounts) -> dict[str, float]:
     """Share of each population's neurons that spike at a timestep."""
     steps = counts.samples * counts.timesteps
-    return {name: float(found.sum()) / (steps * len(found)) for name, found in counts.counts.items()}
+    return {
+        name: float(found.sum()) / (steps * len(found)) for name, found in counts.counts.items()
+    }
 
 
 @contextmanager
@@ -285,8 +289,7 @@ def side_by_side(turns: int, python: str | None) -> dict[str, Any]:
             if "lava" not in left_out:
                 note("lava, fresh", lava_fresh(artifact, shown))
             if forward is not None:
-                some = shown.spikes["input"][:100]
-                note("norse", timed(lambda: forward(some))[0] / 100)
+                note("norse", timed(lambda: forward(shown.spikes["input"][:100]))[0] / 100)
             if "nengo-loihi" not in left_out and turn < 2:
                 assert python is not None
                 answer = nengo(python, Path(name))
@@ -362,8 +365,9 @@ def ways(turns: int) -> list[dict[str, Any]]:
             seconds: dict[str, list[float]] = {}
             for turn in range(turns + 1):
                 for name in ("rows", "lists", "matrix"):
-                    way = simulator_ways.WAYS[name]
-                    took = timed(lambda way=way: way(edge, spikes, ready, events))[1]
+                    start = time.process_time()
+                    simulator_ways.WAYS[name](edge, spikes, ready, events)
+                    took = time.process_time() - start
                     if turn:
                         seconds.setdefault(name, []).append(took)
             taken, _ = simulator_ways.choose(edge, events, 16 * 32, matrix=True)
@@ -403,7 +407,7 @@ def scaling(turns: int) -> dict[str, Any]:
     }
 
 
-def start_up(turns: int) -> dict[str, list[float]]:
+def start_up(turns: int) -> dict[str, dict[str, float]]:
     """Seconds of whole processes, in turns: Python doing nothing, --help, a small first run."""
     small = Case(sizes=(64, 32, 10), steps=16, samples=4)
     with tempfile.TemporaryDirectory() as name:
@@ -416,19 +420,30 @@ def start_up(turns: int) -> dict[str, list[float]]:
             "snn-deploy --help": ["-m", "toolchain", "--help"],
             "snn-deploy run": ["-m", "toolchain", *run, "--out", str(folder / "out.npz")],
         }
-        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        took: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
         for turn in range(turns + 1):
             for what, arguments in commands.items():
-                took, _ = timed(lambda arguments=arguments: _process(arguments))
+                pair = _process(arguments)
                 if turn:
-                    seconds[what].append(took)
-    return seconds
+                    took[what].append(pair)
+    return {
+        what: {
+            "seconds": median(pair[0] for pair in pairs),
+            "least": min(pair[0] for pair in pairs),
+            "processor_seconds": median(pair[1] for pair in pairs),
+        }
+        for what, pairs in took.items()
+    }
 
 
-def _process(arguments: list[str]) -> None:
-    environment_of = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, *arguments]
-    subprocess.run(command, check=True, capture_output=True, env=environment_of)
+def _process(arguments: list[str]) -> tuple[float, float]:
+    """(seconds, processor seconds) of a whole process."""
+    variables = os.environ | {"PYTHONPATH": str(ROOT)}
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=variables)
+    after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, busy
 
 
 def where() -> dict[str, Any]:
@@ -448,7 +463,6 @@ def where() -> dict[str, Any]:
         "flags": [flag for flag in FLAGS if flag in flags],
         "python": platform.python_version(),
         "packages": versions,
-        "load": list(os.getloadavg()),
         "seeds": {"network": 0, "stimulus": 1},
     }
 
@@ -456,22 +470,26 @@ def where() -> dict[str, Any]:
 @click.command()
 @click.option("--nengo", "python", metavar="PYTHON", help="An interpreter that has nengo-loihi.")
 @click.option("--turns", default=5, show_default=True)
-def main(python: str | None, turns: int) -> None:
+@click.option("--only", type=click.Choice(PARTS), help="Measure one part anew, keep the others.")
+def main(python: str | None, turns: int, only: str | None) -> None:
     """Measure, and write the page."""
-    results: dict[str, Any] = {"environment": where()}
-    for name, task in (
-        ("side_by_side", lambda: side_by_side(max(1, turns - 2), python)),
-        ("sweep", lambda: sweep(turns)),
-        ("ways", lambda: ways(turns)),
-        ("scaling", lambda: scaling(turns)),
-        ("start_up", lambda: start_up(turns)),
-    ):
-        start = time.perf_counter()
-        results[name] = task()
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if only else {}
+    tasks: dict[str, Callable[[], Any]] = {
+        "side_by_side": lambda: side_by_side(max(1, turns - 2), python),
+        "sweep": lambda: sweep(turns),
+        "ways": lambda: ways(turns),
+        "scaling": lambda: scaling(turns),
+        "start_up": lambda: start_up(turns),
+    }
+    loads = dict(results.get("environment", {}).get("load", {}))
+    for name in PARTS if only is None else (only,):
+        before, start = os.getloadavg()[0], time.perf_counter()
+        results[name] = tasks[name]()
+        loads[name] = [before, os.getloadavg()[0]]
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
-    results["environment"]["load_after"] = list(os.getloadavg())
+    results["environment"] = where() | {"load": loads}
     RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-    PAGE.write_text(document(results))
+    PAGE.write_text(simulator_page.document(results))
 
 
 if __name__ == "__main__":
