@@ -23,7 +23,7 @@ from lava.proc.sparse.process import DelaySparse, Sparse
 from lava.utils.weightutils import SignMode
 from scipy.sparse import csr_matrix
 
-from toolchain.artifact import Artifact, Block, reassemble
+from toolchain.artifact import Artifact, PlacedBlock, reassemble
 from toolchain.backends.lava_files import Request, counter_file, stimulus_file
 from toolchain.backends.lava_models import (
     ForgettingDelaySparse,
@@ -54,7 +54,7 @@ _MESSAGE_BITS = 1
 class _Unit:
     """Neurons that are one Lava process."""
 
-    block: Block
+    block: PlacedBlock
     process: Any
 
 
@@ -100,9 +100,9 @@ class LavaNetwork:
         source.proc_params["rows"] = str(stimulus_file(self.folder))
         return source
 
-    def _unit(self, block: Block) -> _Unit:
+    def _unit(self, block: PlacedBlock) -> _Unit:
         population = self.artifact.network.population(block.population)
-        here = slice(block.start, block.stop)
+        here = block.neurons
         process = LIFReset(
             shape=(block.size,),
             # int and int64: Lava stores what it is given, and a narrower integer would overflow
@@ -132,24 +132,24 @@ class LavaNetwork:
     def _connect(self, edge: QuantizedProjection, units: Sequence[_Unit]) -> None:
         """Lava runs only what is connected: a target that no synapse reaches gets an empty one."""
         for target in (unit for unit in units if unit.block.population == edge.target):
-            rows = edge.weights[target.block.start : target.block.stop]
+            rows = edge.weights[target.block.neurons]
             parts = [
-                (port, csr_matrix(rows[:, first:last], dtype=np.int32))
-                for first, last, port in self._ports(edge.source, units)
+                (port, csr_matrix(rows[:, neurons], dtype=np.int32))
+                for neurons, port in self._ports(edge.source, units)
             ]
             for port, weights in [part for part in parts if part[1].nnz] or parts[:1]:
                 connection = self._connection(edge, weights)
                 port.connect(connection.s_in)
                 connection.a_out.connect(target.process.a_in)
 
-    def _ports(self, source: str, units: Sequence[_Unit]) -> Iterator[tuple[int, int, Any]]:
-        """(first neuron, last neuron + 1, out-port) of everything that sends a source's spikes."""
+    def _ports(self, source: str, units: Sequence[_Unit]) -> Iterator[tuple[Any, Any]]:
+        """(neurons, out-port) of everything that sends a source's spikes."""
         origin = self.artifact.network.input
         if source == origin.name:
-            yield 0, origin.size, self.source.s_out
+            yield np.arange(origin.size), self.source.s_out
         for unit in units:
             if unit.block.population == source:
-                yield unit.block.start, unit.block.stop, unit.process.s_out
+                yield unit.block.neurons, unit.process.s_out
 
     def _connection(self, edge: QuantizedProjection, weights: csr_matrix) -> Any:
         options = {
@@ -171,15 +171,13 @@ class LavaNetwork:
         return connection
 
 
-def _blocks(artifact: Artifact, by: str) -> list[Block]:
+def _blocks(artifact: Artifact, by: str) -> list[PlacedBlock]:
     if by == "layers":
-        populations = artifact.network.populations
-        return [Block(population=p.name, start=0, stop=p.size) for p in populations]
-    return [
-        Block(population=block.population, start=block.start, stop=block.stop)
-        for core in artifact.cores
-        for block in core.blocks
-    ]
+        return [
+            PlacedBlock(population=p.name, neurons=np.arange(p.size), first_compartment=0)
+            for p in artifact.network.populations
+        ]
+    return [block for core in artifact.cores for block in core.blocks]
 
 
 def _pid(process: Any) -> int | None:
