@@ -53,6 +53,7 @@ PACKAGES = ("lava-nc", "norse", "numba", "numpy", "torch")
 FLAGS = ("avx2", "avx512f", "avx512_vnni")
 DECAY_U, DECAY_V = 2047, 512  # half of u and an eighth of v are lost
 LAVA_SAMPLES = (10, 40)  # the seconds of a sample are the difference's share: start-up falls out
+NENGO_TURNS = 1  # it takes long to build
 PARTS = ("side_by_side", "sweep", "ways", "scaling", "start_up")
 
 
@@ -172,10 +173,15 @@ def environment(**values: object) -> Iterator[None]:
 
 
 def timed(task: Callable[[], object]) -> tuple[float, float]:
-    """(seconds, processor seconds of this process) of a task."""
-    start, cpu = time.perf_counter(), time.process_time()
+    """(seconds, processor seconds) of a task, in this process and those that it ended."""
+    start, busy = time.perf_counter(), _busy()
     task()
-    return time.perf_counter() - start, time.process_time() - cpu
+    return time.perf_counter() - start, _busy() - busy
+
+
+def _busy() -> float:
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 def with_threads(task: Callable[[], object], threads: int) -> tuple[float, float]:
@@ -193,18 +199,13 @@ def ours(artifact: Artifact, shown: Raster, threads: int) -> tuple[float, float]
     return pair[0] / shown.samples, pair[1] / shown.samples
 
 
-def lava_batch(name: str, artifact: Artifact, shown: Raster) -> float:
-    """Seconds per sample of a longer batch beyond a shorter one: no start-up is among it."""
+def lava_batch(name: str, artifact: Artifact, shown: Raster) -> tuple[float, float]:
+    """As `ours`, of a longer batch beyond a shorter one: no start-up is among it."""
     few, many = LAVA_SAMPLES
     backend = get_backend(name)
-    short = timed(lambda: backend.run(artifact, shown.first(few)))[0]
-    long = timed(lambda: backend.run(artifact, shown.first(many)))[0]
-    return (long - short) / (many - few)
-
-
-def lava_fresh(artifact: Artifact, shown: Raster) -> float:
-    """Seconds of one sample in a network, and a worker process, of its own."""
-    return timed(lambda: get_backend("lava").run(artifact, shown.first(1)))[0]
+    short = timed(lambda: backend.run(artifact, shown.first(few)))
+    long = timed(lambda: backend.run(artifact, shown.first(many)))
+    return (long[0] - short[0]) / (many - few), (long[1] - short[1]) / (many - few)
 
 
 def norse_network(artifact: Artifact) -> Callable[[NDArray[np.bool_]], Any]:
@@ -265,47 +266,49 @@ def side_by_side(turns: int, python: str | None) -> dict[str, Any]:
     """Everything on one network and one stimulus, in turns."""
     artifact, shown = artifact_of(BASE), stimulus_of(BASE)
     counts = simulator.spike_counts(artifact, shown)
-    seconds: dict[str, list[float]] = {}
-    cpu: list[float] = []
+    took: dict[str, list[tuple[float, float]]] = {}
     left_out = missing(python)
     forward = None if "norse" in left_out else norse_network(artifact)
-    processors = simulator.threads()
-
-    def note(way: str, value: float) -> None:
-        seconds.setdefault(way, []).append(value)
-
     answer: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         write_for_nengo(artifact, shown, Path(name))
         for turn in range(turns):
-            for threads in {1, processors}:
-                wall, busy = ours(artifact, shown, threads)
-                note(f"simulator, {threads} thread{'s' * (threads > 1)}", wall)
-                if threads == 1:
-                    cpu.append(busy)
+            for threads in sorted({1, simulator.threads()}):
+                way = f"simulator, {threads} thread{'s' * (threads > 1)}"
+                took.setdefault(way, []).append(ours(artifact, shown, threads))
             for backend in ("lava", "lava-async"):
                 if backend not in left_out:
-                    note(backend, lava_batch(backend, artifact, shown))
+                    took.setdefault(backend, []).append(lava_batch(backend, artifact, shown))
             if "lava" not in left_out:
-                note("lava, fresh", lava_fresh(artifact, shown))
+                alone = timed(lambda: get_backend("lava").run(artifact, shown.first(1)))
+                took.setdefault("lava, fresh", []).append(alone)
             if forward is not None:
-                note("norse", timed(lambda: forward(shown.spikes["input"][:100]))[0] / 100)
-            if "nengo-loihi" not in left_out and turn < 2:
+                pair = timed(lambda: forward(shown.spikes["input"][:100]))
+                took.setdefault("norse", []).append((pair[0] / 100, pair[1] / 100))
+            if "nengo-loihi" not in left_out and turn < NENGO_TURNS:
                 assert python is not None
                 answer = nengo(python, Path(name))
-                note("nengo-loihi", answer["seconds"])
-    work = operations(artifact, counts)
+                pair = (answer["seconds"], answer["processor_seconds"])
+                took.setdefault("nengo-loihi", []).append(pair)
+    work = operations(artifact, counts) / BASE.samples
+    alone = median(pair[1] for pair in took["simulator, 1 thread"])
     return {
         "case": asdict(BASE) | {"name": BASE.name},
         "turns": turns,
         "rates": rates(counts),
         "nengo_rates": answer.get("rates", []),
         "left_out": left_out,
-        "operations_per_sample": work / BASE.samples,
-        "seconds_per_sample": {way: median(values) for way, values in seconds.items()},
-        "spread": {way: [min(values), max(values)] for way, values in seconds.items()},
-        "processor_seconds_per_sample": median(cpu),
-        "operations_per_processor_second": work / BASE.samples / median(cpu),
+        "operations_per_sample": work,
+        "operations_per_processor_second": work / alone,
+        "ways": {
+            way: {
+                "seconds": median(pair[0] for pair in pairs),
+                "least": min(pair[0] for pair in pairs),
+                "most": max(pair[0] for pair in pairs),
+                "processor_seconds": median(pair[1] for pair in pairs),
+            }
+            for way, pairs in took.items()
+        },
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -92,7 +93,7 @@ def run_command(
     if counts is not None:
         origin = loaded.network.input.name
         write_npz(counts, _counts({origin: shown.spikes[origin]} | dict(raster.spikes)))
-    answer = {
+    answer: dict[str, Any] = {
         "trace": None if traces is None else str(traces),
         "counts": None if counts is None else str(counts),
         "backend": backend,
@@ -110,7 +111,7 @@ def run_command(
         f"{raster.samples} samples of {raster.timesteps} timesteps ran on {backend}:"
         f" {BACKENDS[backend]}"
     )
-    show(table(["population", "spikes"], list(answer["spikes"].items())))  # type: ignore[attr-defined]
+    show(table(["population", "spikes"], list(answer["spikes"].items())))
     if answer["accuracy"] is not None:
         say(f"accuracy  {share(accuracy(raster, loaded.network.output) or 0)}")
     say(f"raster    {out}")
