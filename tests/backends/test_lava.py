@@ -329,7 +329,7 @@ def test_a_recording_that_has_no_room_is_refused_before_lava_starts(
         full = type("Usage", (), {"free": 17})
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
     else:
-        monkeypatch.setattr(lava_files, "available_memory", lambda: 33)
+        monkeypatch.setattr(lava_files, "available_bytes", lambda: 33)
     needed, held = {"disk": (2 * (1 + 9), 17), "memory": (2 * 17, 33)}[resource]
 
     with pytest.raises(

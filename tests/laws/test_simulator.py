@@ -190,7 +190,7 @@ def test_a_trace_of_some_populations_is_that_part_of_the_whole(
 def test_a_trace_of_an_unknown_population_is_refused(backend: str) -> None:
     stimulus = Raster(spikes={"input": np.zeros((1, 1, 2), bool)})
 
-    with pytest.raises(InputError, match=r"no population 'aa' to trace; did you mean 'a'\?"):
+    with pytest.raises(InputError, match=r"no population 'aa' to record; did you mean 'a'\?"):
         get_backend(backend).run(full(2, 2), stimulus, states=["aa"])
 
 

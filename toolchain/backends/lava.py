@@ -21,8 +21,8 @@ from pathlib import Path
 from toolchain.artifact import Artifact
 from toolchain.backends import Watch, ignore
 from toolchain.backends.lava_files import Request, check_room, read_recording, write_all
-from toolchain.errors import BackendError, InputError, did_you_mean
-from toolchain.network import QuantizedNetwork
+from toolchain.backends.memory import traced
+from toolchain.errors import BackendError, InputError
 from toolchain.raster import Raster, Recording, check_stimulus
 
 PATIENCE_VARIABLE = "SNN_DEPLOY_LAVA_TIMEOUT"
@@ -73,14 +73,13 @@ def run_worker(
     network = artifact.network
     check_stimulus(stimulus, network.input.name, network.input.size)
     names = tuple(population.name for population in network.populations)
-    traced = chosen(states, network)
     request = Request(
         by=by,
         protocol=protocol,
         samples=stimulus.samples,
         timesteps=stimulus.timesteps,
         populations=names,
-        states=tuple(name for name in names if name in traced),
+        states=traced(network, states),
     )
     with tempfile.TemporaryDirectory(prefix="snn-deploy-lava-") as name:
         folder = Path(name)
@@ -88,17 +87,6 @@ def run_worker(
         write_all(folder, artifact, stimulus, request)
         _supervise(folder, watch)
         return read_recording(folder, stimulus, request)
-
-
-def chosen(states: bool | Collection[str], network: QuantizedNetwork) -> frozenset[str]:
-    """Names of the populations whose states are asked for; InputError for one that is not there."""
-    names = [population.name for population in network.populations]
-    if isinstance(states, bool):
-        return frozenset(names if states else ())
-    for name in states:
-        if name not in names:
-            raise InputError(f"no population '{name}' to record; {did_you_mean(name, names)}")
-    return frozenset(states)
 
 
 def _supervise(folder: Path, watch: Watch) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.artifact import Artifact, write_artifact
+from toolchain.backends.memory import available_bytes
 from toolchain.errors import InputError, Violation
 from toolchain.files import read_json, write_json
 from toolchain.network import QuantizedNetwork
@@ -30,7 +31,6 @@ from toolchain.raster import Raster, Recording, check_stimulus
 _DTYPES: dict[str, type[np.generic]] = {"s": np.bool_, "u": np.int32, "v": np.int32}
 _BYTES_ON_DISK = {"s": 1, "u": 4, "v": 4}
 _BYTES_IN_MEMORY = {"s": 1, "u": 8, "v": 8}  # a Recording holds its states as int64
-_MEMORY = Path("/proc/meminfo")  # Linux; elsewhere only the disk is asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ def check_room(folder: Path, network: QuantizedNetwork, request: Request) -> Non
     needs += rows * network.input.size
     memory = rows * _neuron_bytes(network, request.states, _BYTES_IN_MEMORY)
     _require(needs, shutil.disk_usage(folder).free, f"bytes of disk in {folder.parent}")
-    _require(memory, available_memory(), "bytes of memory")
+    _require(memory, available_bytes(), "bytes of memory")
 
 
 def _neuron_bytes(network: QuantizedNetwork, states: Collection[str], sizes: dict[str, int]) -> int:
@@ -126,14 +126,6 @@ def _neuron_bytes(network: QuantizedNetwork, states: Collection[str], sizes: dic
     traced = sum(p.size for p in network.populations if p.name in states)
     everyone = sum(p.size for p in network.populations)
     return everyone * sizes["s"] + traced * (sizes["u"] + sizes["v"])
-
-
-def available_memory() -> int | None:
-    """Bytes that can be taken without swapping, or None where the system does not say."""
-    if not _MEMORY.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024
 
 
 def _require(needed: int, held: int | None, resource: str) -> None:

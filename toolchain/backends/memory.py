@@ -39,7 +39,7 @@ def traced(network: QuantizedNetwork, states: bool | Collection[str]) -> tuple[s
         return tuple(names) if states else ()
     for name in states:
         if name not in names:
-            raise InputError(f"no population '{name}' to trace; {did_you_mean(name, names)}")
+            raise InputError(f"no population '{name}' to record; {did_you_mean(name, names)}")
     return tuple(name for name in names if name in states)
 
 
