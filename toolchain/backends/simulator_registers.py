@@ -6,11 +6,15 @@ takes several times as long. Addresses are integers; nothing is checked here.
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
+import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from toolchain.backends.simulator_program import WIDTH
 
@@ -112,3 +116,24 @@ def _lowest(_: Any, bits: Any) -> Any:
 add_rows: Any = intrinsic(_add_rows)
 spiking: Any = intrinsic(_spiking)
 lowest: Any = intrinsic(_lowest)
+
+
+# The same in Python, so that a debugger can walk through the loops, and a fault be planted in them.
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+
+    def add_rows(  # noqa: D103
+        rows: int, listed: int, first: int, last: int, shift: int, out: int
+    ) -> None:
+        sums = _at(out, ctypes.c_int32, BLOCK)
+        for source in _at(listed, ctypes.c_int32, last)[first:]:
+            half = _at(rows + int(source) * BLOCK, ctypes.c_int8, BLOCK)
+            sums += half.astype(np.int32) << np.int32(shift)
+
+    def spiking(spikes: int) -> int:  # noqa: D103
+        return sum(1 << int(k) for k in np.flatnonzero(_at(spikes, ctypes.c_uint8, WORD)))
+
+    def lowest(bits: int) -> int:  # noqa: D103
+        return (int(bits) & -int(bits)).bit_length() - 1
+
+    def _at(address: int, kind: Any, count: int) -> NDArray[Any]:
+        return np.ctypeslib.as_array((kind * int(count)).from_address(int(address)))
