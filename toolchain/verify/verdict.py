@@ -1,7 +1,8 @@
 """Rasters -> Verdict: the chain from the quantized network to the judged backend.
 
-The chip contract (every arrow of the chain) is exact. What the trained network did beside it is
-measured: accuracy and agreement, never called equal.
+Every arrow of the chain is exact: the chip contract, and before it, where a network was trained on
+the chip's integers, the deploy contract. What a network in real numbers did beside it is measured:
+accuracy and agreement, never called equal.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ def judge(
     """Compare the rasters of several backends, each with the one before it.
 
     `recorded`: backend -> raster, at least two, from the defining one to the judged one.
-    `trained`: the raster of the trained network, on the same stimulus.
+    `trained`: the raster of the trained network, on the same stimulus. Where it is the first of
+    `recorded`, too, it is compared, and not measured.
     """
     links = pairwise(recorded.items())
     chain = tuple(
@@ -87,6 +89,7 @@ def judge(
         for (against, expected), (backend, actual) in links
     )
     deployed = list(recorded.values())[-1]
+    compared = any(raster is trained for raster in recorded.values())
     output = artifact.network.output
     sides = {"deployed": deployed} | ({} if trained is None else {"trained": trained})
     known = {name: accuracy(raster, output) for name, raster in sides.items()}
@@ -94,7 +97,7 @@ def judge(
         fingerprint=artifact.fingerprint,
         chain=chain,
         accuracy={name: value for name, value in known.items() if value is not None},
-        agreement={} if trained is None else _agreement(trained, deployed, output),
+        agreement={} if trained is None or compared else _agreement(trained, deployed, output),
     )
 
 
