@@ -27,7 +27,7 @@ from toolchain.errors import InputError
 from toolchain.files import write_json
 from toolchain.network import QuantizedNetwork
 from toolchain.raster import Raster, accuracy, write_raster
-from toolchain.verify.verdict import Verdict, judge
+from toolchain.verify.verdict import TRAINED, Verdict, judge
 
 artifact_argument = click.argument("artifact", metavar="ART", type=click.Path(path_type=Path))
 stimulus_option = click.option(
@@ -40,7 +40,6 @@ samples_option = click.option(
     "--samples", type=click.IntRange(min=1), help="Use the first so many samples only."
 )
 SPECIFICATION = "quantized"
-TRAINED = "trained"
 
 
 @click.command("run")

@@ -16,7 +16,7 @@ from toolchain.files import write_bytes
 from toolchain.grid import Grid
 from toolchain.hardware import find_profile
 from toolchain.mapper.calibrate import Calibration
-from toolchain.mapper.quantize import quantize
+from toolchain.mapper.quantize import check_thresholds, quantize
 from toolchain.network import Network
 from toolchain.raster import Raster
 
@@ -120,6 +120,7 @@ def grids_for(
     Raises DoesNotFitError where the chip's registers do not hold it.
     """
     profile = find_profile(asked.chip)
+    check_thresholds(asked.thresholds, profile)
     calibration = None
     if shown is not None:
         calibration = Calibration(

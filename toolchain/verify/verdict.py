@@ -18,6 +18,8 @@ from toolchain.artifact import Artifact
 from toolchain.raster import Raster, accuracy, decisions
 from toolchain.verify.compare import Comparison, compare
 
+TRAINED = "trained"  # in a chain: the network as it was trained, on the chip's integers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -80,8 +82,8 @@ def judge(
     """Compare the rasters of several backends, each with the one before it.
 
     `recorded`: backend -> raster, at least two, from the defining one to the judged one.
-    `trained`: the raster of the trained network, on the same stimulus. Where it is the first of
-    `recorded`, too, it is compared, and not measured.
+    `trained`: the raster of the trained network, on the same stimulus. Where it stands among
+    `recorded`, as `TRAINED`, it is compared, and not measured.
     """
     links = pairwise(recorded.items())
     chain = tuple(
@@ -89,7 +91,6 @@ def judge(
         for (against, expected), (backend, actual) in links
     )
     deployed = list(recorded.values())[-1]
-    compared = any(raster is trained for raster in recorded.values())
     output = artifact.network.output
     sides = {"deployed": deployed} | ({} if trained is None else {"trained": trained})
     known = {name: accuracy(raster, output) for name, raster in sides.items()}
@@ -97,7 +98,9 @@ def judge(
         fingerprint=artifact.fingerprint,
         chain=chain,
         accuracy={name: value for name, value in known.items() if value is not None},
-        agreement={} if trained is None or compared else _agreement(trained, deployed, output),
+        agreement={}
+        if trained is None or TRAINED in recorded
+        else _agreement(trained, deployed, output),
     )
 
 
