@@ -73,7 +73,7 @@ def test_the_chain_starts_with_what_was_trained(shell: Shell, run: Path, tmp_pat
     assert verdict["accuracy"]["trained"] == verdict["accuracy"]["deployed"]
 
 
-def test_one_altered_weight_of_the_trained_run_is_found(
+def test_altered_weights_of_the_trained_run_is_found(
     shell: Shell, run: Path, tmp_path: Path
 ) -> None:
     from safetensors.numpy import load_file, save_file
@@ -83,14 +83,14 @@ def test_one_altered_weight_of_the_trained_run_is_found(
     shutil.copytree(run, altered)
     file = altered / "exact" / "best.safetensors"
     arrays = load_file(file)
-    arrays["output.weight"] = np.roll(arrays["output.weight"], 1, axis=0)
-    arrays["output.mask"] = np.roll(arrays["output.mask"], 1, axis=0)
+    arrays["hidden1.weight"] = np.roll(arrays["hidden1.weight"], 1, axis=0)
+    arrays["hidden1.mask"] = np.roll(arrays["hidden1.mask"], 1, axis=0)
     save_file(arrays, file)
 
     code, verdict = verify(shell, tmp_path / "art", altered)
 
     assert code == 1
-    assert verdict["first_mismatch"]["population"] == "output"
+    assert verdict["first_mismatch"]["population"] == "hidden1"
     assert verdict["chain"][0]["mismatches"] > 0
 
 
