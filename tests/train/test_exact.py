@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.strategies import seeds
@@ -22,7 +22,7 @@ from toolchain.mapper.quantize import quantize
 from toolchain.network import QuantizedNetwork
 from toolchain.raster import Raster
 from toolchain.train import exact
-from toolchain.train.exact_neurons import EXACT_PATHS, Registers, State, step
+from toolchain.train.exact_neurons import EXACT_PATHS, Forward, Registers, State, step
 from toolchain.train.export import realized, to_network, without_dead
 from toolchain.train.forward import folded
 from toolchain.train.model import INPUT, Model, Pool
@@ -43,6 +43,8 @@ STATES = st.sampled_from([0, 1, -1, 4095, -4097, 2**23 - 1, -(2**23) + 1]) | st.
     bias=st.integers(-(2**19), 2**19),
     exponent=st.integers(0, 7),
 )
+@example([2**23], 0, 32, (0, 0), 0, 0, 0)  # u reaches +2^23, which stays, and not -2^23
+@example([-(2**23) + 1], 0, -32, (0, 0), 0, 0, 0)
 def test_a_step_of_the_cell_is_the_arithmetic(u, v, a, registers, threshold, bias, exponent):
     size = len(u)
     arrived = np.full(size, a >> exponent)
@@ -67,6 +69,12 @@ def test_a_step_of_the_cell_is_the_arithmetic(u, v, a, registers, threshold, bia
     assert np.array_equal(after.u.numpy(), wanted_u)
     assert np.array_equal(after.v.numpy(), wanted_v)
     assert np.array_equal(z.numpy().astype(bool), fired)
+    run = Forward(torch.from_numpy(arrived).float()[None], p.bias, p)
+    run.u[:], run.v[:] = u, v
+    run.steps(0, 1)
+    assert np.array_equal(run.u, wanted_u)
+    assert np.array_equal(run.v, wanted_v)
+    assert np.array_equal(run.spikes[0].numpy().astype(bool), fired)
 
 
 @settings(max_examples=15)

@@ -22,9 +22,9 @@ EXACT = "exact"  # the folder in a run's that holds the phase on the chip's inte
 _FILES = (
     *("config.json", "model.json", "metrics.jsonl", "checkpoint.safetensors", "best.safetensors"),
     *("network.json", "network.safetensors", "stimulus.npz", "summary.json"),
-    *("calibration.npz", "grid.json", "grid.safetensors"),
-    *("quantized.json", "quantized.safetensors"),
+    "calibration.npz",
 )
+_EXACT_FILES = ("grid.json", "grid.safetensors", "quantized.json", "quantized.safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +159,7 @@ def _refuse_other(held: dict[str, Any], asked: dict[str, Any], out: Path) -> Non
 
 def _remove_leftovers(out: Path) -> None:
     """Remove what a killed session left under temporary names (`files.write_bytes`)."""
-    for name in (*_FILES, "curves.svg"):
+    for name in (*_FILES, *_EXACT_FILES, "curves.svg"):
         for file in (*out.glob(f".{name}.*"), *out.glob(f"{EXACT}/.{name}.*")):
             with contextlib.suppress(FileNotFoundError):
                 file.unlink()
