@@ -189,7 +189,7 @@ def table(cases: dict[tuple[Any, ...], dict[str, Any]]) -> list[str]:
     """The rows of one series."""
     floats = {seed: case["accuracy"] for (seed, way, _), case in cases.items() if way == "float"}
     lines = [
-        f"In real numbers: {spread(list(floats.values()))} ({len(floats)} of 3 seeds so far).",
+        f"In real numbers: {spread(list(floats.values()))} ({len(floats)} of 3 seeds).",
         "",
         "| bits | largest weight | calibrated | exact | seeds |",
         "|---|---|---|---|---|",
