@@ -20,34 +20,34 @@ from toolchain.cli.output import (
     table,
 )
 from toolchain.hardware import find_profile
+from toolchain.mapper.pack import PACKERS
 from toolchain.mapper.pipeline import Mapped, map_network
-from toolchain.mapper.place import PLACERS
 from toolchain.mapper.quantize import Rounding
 from toolchain.report.mapping import mapping_summary
 
 network_argument = click.argument("network", metavar="RUN|NETWORK", type=click.Path(path_type=Path))
-placer_option = click.option(
-    "--placer",
-    type=click.Choice(list(PLACERS)),
-    default="first-fit",
+packer_option = click.option(
+    "--packer",
+    type=click.Choice(list(PACKERS)),
+    default=next(iter(PACKERS)),
     show_default=True,
-    help="first-fit: blocks share cores where they fit; apart: every block on a core of its own.",
+    help="akin: neurons with common sources share cores; sequential: runs of neurons in order.",
 )
 
 
 @click.command("check")
 @network_argument
 @chip_option
-@placer_option
+@packer_option
 @json_option
-def check_command(network: Path, chip: str, placer: str, as_json: bool) -> None:
+def check_command(network: Path, chip: str, packer: str, as_json: bool) -> None:
     """Say whether a trained network fits a chip; if not, list every limit it breaks.
 
     Each line says where, how much is needed, how much is held, by how much it is over, and the
     next move. Exit code 0: it fits; 1: it does not. Nothing is written.
     """
     with Watcher() as watch:
-        mapped = map_network(read_network(network), find_profile(chip), placer=placer, watch=watch)
+        mapped = map_network(read_network(network), find_profile(chip), packer=packer, watch=watch)
     if as_json:
         say_json({"fits": True, "violations": []} | summary_of(mapped))
     else:
@@ -61,9 +61,9 @@ def check_command(network: Path, chip: str, placer: str, as_json: bool) -> None:
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="The artifact's folder."
 )
-@placer_option
+@packer_option
 @json_option
-def map_command(network: Path, chip: str, out: Path, placer: str, as_json: bool) -> None:
+def map_command(network: Path, chip: str, out: Path, packer: str, as_json: bool) -> None:
     """Turn a trained network into an artifact: what the cores of a chip load.
 
     Quantizes weights, thresholds and decays onto the chip's integers, packs the synapses into
@@ -71,7 +71,7 @@ def map_command(network: Path, chip: str, out: Path, placer: str, as_json: bool)
     network gives the same bytes. Exit code 1: it does not fit, and nothing is written.
     """
     with Watcher() as watch:
-        mapped = map_network(read_network(network), find_profile(chip), placer=placer, watch=watch)
+        mapped = map_network(read_network(network), find_profile(chip), packer=packer, watch=watch)
     write_artifact(mapped.artifact, out)
     if as_json:
         say_json(summary_of(mapped) | {"out": str(out)})
@@ -92,7 +92,8 @@ def show_mapping(mapped: Mapped) -> None:
     cores, synapses = summary["cores"], summary["synapses"]
     say(
         f"cores     {cores['used']} used of {cores['available']}; any packing needs at least"
-        f" {cores['lower_bound']}"
+        f" {cores['lower_bound']} (bound: {' and '.join(cores['binding'])}); gap"
+        f" {cores['used'] - cores['lower_bound']}"
     )
     say(
         f"synapses  {synapses['stored']:,} stored, {synapses['dropped_as_zero']:,} dropped because"
