@@ -215,7 +215,7 @@ def recurrent() -> QuantizedNetwork:
 def conv(
     density: float, channels: tuple[int | str, ...], tail: tuple[int, ...]
 ) -> QuantizedNetwork:
-    """3 x 3 convolutions of 32 x 32 pixels, unrolled: a kernel's mask is the same at every place."""
+    """3 x 3 convolutions of 32 x 32 pixels, unrolled: a kernel's mask is that of every place."""
     rng = np.random.default_rng(1)
     masks, seen, extent, stride = [], 3, 32, 1
     for item in channels:
@@ -336,8 +336,8 @@ split of sparse matrices raises an error. See [how packing works](mapping.md).
 |{"---|" * len(COLUMNS)}
 {lines}
 
-All together: {used:,} cores, at least {least:,} by the bound, {used / least - 1:.1%} above it. Aimed
-at: at most one core or 5% above the bound on each network, and 5% over the sum. Missed on:
+All together: {used:,} cores, at least {least:,} by the bound, {used / least - 1:.1%} above it.
+Aimed at: at most one core or 5% above the bound on each network, and 5% over the sum. Missed on:
 {", ".join(sorted(late)) or "none"}. A bound is what no packing can beat; what a packing could reach
 lies between the bound and the cores used.
 

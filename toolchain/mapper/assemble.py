@@ -1,8 +1,9 @@
-"""Packed cores -> Image: write every core's axon tables and synapse lists, and the routes to them."""
+"""Packed cores -> Image: every core's axon tables and synapse lists, and the routes to them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,7 @@ def _routes(network: QuantizedNetwork, packed: Packed) -> list[Routes]:
     cuts = np.searchsorted(routes[0], np.arange(len(packed.packing) + 2))
     return [
         Routes(start=part[1], core=part[2], axon=part[3])
-        for first, last in zip(cuts[:-1], cuts[1:], strict=True)
+        for first, last in pairwise(cuts)
         for part in [routes[:, first:last].copy()]
     ]
 

@@ -105,12 +105,36 @@ def _allowed(p, c, key, more):  # type: ignore[no-untyped-def]  # pragma: no cov
 
 
 @numba.njit(cache=True)
+def _has_room(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
+    t, limits = c.totals, p.limits
+    room = limits[0] >= t[NEURONS] + 1 and limits[2] >= t[OUT] + p.out[i]
+    thresholds = t[THRESHOLDS] + (c.thresholds[p.threshold[i]] == 0)
+    decays = t[DECAYS] + (c.decays[p.decay[i]] == 0)
+    return room and thresholds <= limits[4] and decays <= limits[5]
+
+
+@numba.njit(cache=True)
+def _spare_words(p, c, i, new):  # type: ignore[no-untyped-def]  # pragma: no cover
+    t, limits = c.totals, p.limits
+    spare = limits[7] - t[NEURONS] - 1 - t[LISTS] - new - t[OUT] - p.out[i]
+    return min(spare, limits[3]) - t[WORDS]
+
+
+@numba.njit(cache=True)
+def _changes(p, c, fresh):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Whether so many new keys change the formats of those that are there."""
+    if fresh and c.totals[KEYS]:
+        for key in range(len(c.keys)):
+            if c.keys[key] and c.masks[key] != _allowed(p, c, key, fresh):
+                return True
+    return False
+
+
+@numba.njit(cache=True)
 def fits(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Whether one more neuron fits; AGAIN: only the core written anew can say."""
     t, limits = c.totals, p.limits
-    room = limits[0] >= t[NEURONS] + 1 and limits[2] >= t[OUT] + p.out[i]
-    many = t[THRESHOLDS] + (c.thresholds[p.threshold[i]] == 0) > limits[4]
-    if not room or many or t[DECAYS] + (c.decays[p.decay[i]] == 0) > limits[5]:
+    if not _has_room(p, c, i):
         return FAILS
     first, last = p.pointers[i], p.pointers[i + 1]
     place = c.counts[p.population[i]] + 1
@@ -126,14 +150,9 @@ def fits(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
         return FAILS
     if delay > 0 and (t[NEURONS] + 1) << delay > limits[9]:
         return FAILS
-    if p.widths[t[BITS]] < t[NEURONS] + 1:
+    if p.widths[t[BITS]] < t[NEURONS] + 1 or _changes(p, c, fresh):
         return AGAIN
-    if fresh and t[KEYS]:
-        for key in range(len(c.keys)):
-            if c.keys[key] and c.masks[key] != _allowed(p, c, key, fresh):
-                return AGAIN
-    spare = limits[7] - t[NEURONS] - 1 - t[LISTS] - new - t[OUT] - p.out[i]
-    spare = min(spare, limits[3]) - t[WORDS]
+    spare = _spare_words(p, c, i, new)
     rows, state = p.rows[t[BITS]], c.state
     for s in range(first, last):
         axon = p.axons[s]

@@ -14,6 +14,7 @@ from toolchain.mapper.lists import Lists, formats_of, key_of
 from toolchain.mapper.resources import FanOut, Packed, Packing, count
 from toolchain.network import QuantizedNetwork
 
+_MOST_RUNS = 8  # of neurons that a message names
 _MENDS = {
     "compartments": "use smaller populations",
     "in_axons": "connect fewer sources to them, or use smaller populations",
@@ -135,7 +136,7 @@ def too_few_cores(profile: HardwareProfile, needed: int, where: str) -> Violatio
 
 
 def check_neurons(network: QuantizedNetwork, profile: HardwareProfile) -> list[Violation]:
-    """Of each population and limit, the neuron that exceeds a core by most though it is alone there."""
+    """Of each population and limit, the neuron that alone exceeds a core by most."""
     found: dict[tuple[str, str], list[Violation]] = {}
     for population in network.populations:
         for neuron in _suspects(network, profile, population.name):
@@ -180,4 +181,10 @@ def _worst(found: Sequence[Violation]) -> Violation:
 
 def describe(blocks: Sequence[PlacedBlock]) -> str:
     """Blocks as a person names them: 'hidden'[0:16, 20] + 'output'[0:10]."""
-    return " + ".join(f"'{block.population}'[{name_neurons(block)}]" for block in blocks)
+    names = [(block.population, name_neurons(block).split(", ")) for block in blocks]
+    return " + ".join(f"'{population}'[{_shortened(runs)}]" for population, runs in names)
+
+
+def _shortened(runs: Sequence[str]) -> str:
+    more = f", and {len(runs) - _MOST_RUNS} more runs" if len(runs) > _MOST_RUNS else ""
+    return ", ".join(runs[:_MOST_RUNS]) + more

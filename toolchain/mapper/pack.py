@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from toolchain.artifact import PlacedBlock
 from toolchain.hardware import HardwareProfile
@@ -20,7 +22,7 @@ IntArray = NDArray[np.int64]
 Cores = list[IntArray]  # core by core, its neurons in the order of the problem
 Packer = Callable[[QuantizedNetwork, HardwareProfile], Packing]
 
-_ROUNDS = 8  # cores decide fan-outs and fan-outs decide cores; one round is the rule
+_ROUNDS = 32  # a core that is cut raises the fan-out of its sources; none or one is the rule
 _WORK = 20_000_000  # synapses that may be visited to try again, beyond the first packing
 _TRIES = 4  # cores that could not be emptied, after which the search ends
 
@@ -48,20 +50,55 @@ PACKERS: dict[str, Packer] = {"akin": pack_akin, "sequential": pack_sequential}
 def _settle(
     network: QuantizedNetwork, profile: HardwareProfile, grow: Callable[[Problem, int], Cores]
 ) -> Packing:
-    """Pack until the out-axons that the packing itself makes necessary fit too.
+    """Pack, then cut cores until the out-axons that the packing makes necessary fit too.
 
     No neuron may exceed a core alone (`legality.check_neurons`).
     """
     problem = problem_of(network, profile)
     sources = _sources(network)
-    cores: Cores = []
+    cores = _by_neighbours(problem, profile, sources, grow(problem, _WORK))
+    out = _out_axons(problem, profile, sources, cores)
+    if any(out[members].sum() > profile.core.out_axons for members in cores):
+        problem.out[:] = np.minimum(out, profile.core.out_axons)
+        cores = _by_neighbours(problem, profile, sources, grow(problem, 0))
     for _ in range(_ROUNDS):
-        cores = grow(problem, _WORK)
         out = _out_axons(problem, profile, sources, cores)
-        if all(out[members].sum() <= profile.core.out_axons for members in cores):
+        parts = [_within(members, out, profile.core.out_axons) for members in cores]
+        if all(len(several) == 1 for several in parts):
             break
-        problem.out[:] = np.minimum(np.maximum(problem.out, out), profile.core.out_axons)
+        cores = [part for several in parts for part in several]
+    problem.out[:] = _out_axons(problem, profile, sources, cores)
     return tuple(_in_compartments(network, profile, problem, members) for members in cores)
+
+
+def _by_neighbours(
+    problem: Problem, profile: HardwareProfile, sources: IntArray, cores: Cores
+) -> Cores:
+    """Cores that send to each other side by side, so that few out-axons lead to another chip."""
+    if len(cores) <= profile.chips.cores_per_chip:
+        return cores
+    home = np.zeros(len(problem.out), np.int64)
+    for core, members in enumerate(cores):
+        home[members] = core
+    pairs = [np.zeros((2, 0), np.int64)]
+    for core, members in enumerate(cores):
+        reached = sources[_axons_of(problem, members)]
+        there = np.unique(home[reached[reached >= 0]])
+        pairs.append(np.stack([there, np.full(len(there), core)]))
+    between = coo_array(
+        (np.ones(sum(p.shape[1] for p in pairs)), np.concatenate(pairs, axis=1)),
+        shape=(len(cores), len(cores)),
+    ).tocsr()
+    order = reverse_cuthill_mckee(csr_array(between + between.T), symmetric_mode=True)
+    return [cores[at] for at in order]
+
+
+def _within(members: IntArray, out: IntArray, held: int) -> Cores:
+    """A core whose out-axons exceed what one holds, cut into even parts; else the core itself."""
+    sums = np.cumsum(out[members])
+    parts = min(len(members), -(-int(sums[-1]) // held))
+    cuts = np.searchsorted(sums, np.arange(1, parts) * sums[-1] / parts)
+    return [part for part in np.split(members, np.unique(cuts)) if len(part)]
 
 
 def _in_compartments(
