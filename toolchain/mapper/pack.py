@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from toolchain.artifact import PlacedBlock
 from toolchain.hardware import HardwareProfile
@@ -23,7 +21,7 @@ Cores = list[IntArray]  # core by core, its neurons in the order of the problem
 Packer = Callable[[QuantizedNetwork, HardwareProfile], Packing]
 
 _ROUNDS = 32  # a core that is cut raises the fan-out of its sources; none or one is the rule
-_WORK = 20_000_000  # synapses that may be visited to try again, beyond the first packing
+_WORK = 3_000_000  # synapses that may be visited to try again, beyond the first packing
 _TRIES = 4  # cores that could not be emptied, after which the search ends
 
 
@@ -56,11 +54,7 @@ def _settle(
     """
     problem = problem_of(network, profile)
     sources = _sources(network)
-    cores = _by_neighbours(problem, profile, sources, grow(problem, _WORK))
-    out = _out_axons(problem, profile, sources, cores)
-    if any(out[members].sum() > profile.core.out_axons for members in cores):
-        problem.out[:] = np.minimum(out, profile.core.out_axons)
-        cores = _by_neighbours(problem, profile, sources, grow(problem, 0))
+    cores = grow(problem, _WORK)
     for _ in range(_ROUNDS):
         out = _out_axons(problem, profile, sources, cores)
         parts = [_within(members, out, profile.core.out_axons) for members in cores]
@@ -69,28 +63,6 @@ def _settle(
         cores = [part for several in parts for part in several]
     problem.out[:] = _out_axons(problem, profile, sources, cores)
     return tuple(_in_compartments(network, profile, problem, members) for members in cores)
-
-
-def _by_neighbours(
-    problem: Problem, profile: HardwareProfile, sources: IntArray, cores: Cores
-) -> Cores:
-    """Cores that send to each other side by side, so that few out-axons lead to another chip."""
-    if len(cores) <= profile.chips.cores_per_chip:
-        return cores
-    home = np.zeros(len(problem.out), np.int64)
-    for core, members in enumerate(cores):
-        home[members] = core
-    pairs = [np.zeros((2, 0), np.int64)]
-    for core, members in enumerate(cores):
-        reached = sources[_axons_of(problem, members)]
-        there = np.unique(home[reached[reached >= 0]])
-        pairs.append(np.stack([there, np.full(len(there), core)]))
-    between = coo_array(
-        (np.ones(sum(p.shape[1] for p in pairs)), np.concatenate(pairs, axis=1)),
-        shape=(len(cores), len(cores)),
-    ).tocsr()
-    order = reverse_cuthill_mckee(csr_array(between + between.T), symmetric_mode=True)
-    return [cores[at] for at in order]
 
 
 def _within(members: IntArray, out: IntArray, held: int) -> Cores:
