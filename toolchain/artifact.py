@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
 from toolchain import codec
+from toolchain.arithmetic import ACTIVATION_LIMIT
 from toolchain.errors import FileError, InputError
 from toolchain.files import fit, read_bytes, read_json, sha256, to_json, write_json
 from toolchain.hardware import CoreResources, HardwareProfile
-from toolchain.network import QuantizedNetwork, QuantizedProjection
+from toolchain.network import QuantizedNetwork, QuantizedProjection, activation_bounds
 
 IntArray = NDArray[np.int64]
 _MANIFEST = "snn-deploy.artifact"
@@ -221,9 +222,21 @@ def read_artifact(folder: Path) -> Artifact:
         raise FileError(
             f"{folder}: a table of its cores points outside; run 'snn-deploy map' again"
         )
+    _check_activation(folder, artifact.network)
     if artifact.fingerprint != manifest.get("fingerprint"):
         raise FileError(f"{folder}/manifest.json: key 'fingerprint' does not belong to its files")
     return artifact
+
+
+def _check_activation(folder: Path, network: QuantizedNetwork) -> None:
+    """Refuse weights whose sum could leave the 16 bits in which a chip adds them up."""
+    for name, bound in activation_bounds(network.projections).items():
+        if bound >= ACTIVATION_LIMIT:
+            raise FileError(
+                f"{folder}: population '{name}': up to {bound:,} can arrive in one timestep, a chip"
+                f" holds {ACTIVATION_LIMIT - 1:,}, over by {bound - ACTIVATION_LIMIT + 1:,}; lower"
+                " its weight exponents or weights, or run 'snn-deploy map' on the trained network"
+            )
 
 
 def _index_laws(image: Image) -> Iterator[bool]:

@@ -11,9 +11,10 @@ from toolchain.errors import DoesNotFitError
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.assemble import assemble
 from toolchain.mapper.bound import Bounds, lower_bound
+from toolchain.mapper.calibrate import Calibration
 from toolchain.mapper.legality import check_neurons, check_packing, too_few_cores
 from toolchain.mapper.pack import PACKERS
-from toolchain.mapper.quantize import Quantized, Rounding, quantize
+from toolchain.mapper.quantize import Quantized, Rounding, quantize, taken
 from toolchain.mapper.resources import Packed
 from toolchain.network import Network, QuantizedNetwork
 
@@ -26,16 +27,28 @@ class Mapped:
 
     artifact: Artifact
     roundings: tuple[Rounding, ...]
+    scales: str  # how the scales of the populations were chosen
 
 
-def map_network(network: Network, profile: HardwareProfile, *, packer: str, watch: Watch) -> Mapped:
-    """Turn a trained network into what the chip loads.
+def map_network(
+    network: Network | QuantizedNetwork,
+    profile: HardwareProfile,
+    *,
+    packer: str,
+    watch: Watch,
+    weight_bits: int | None = None,
+    calibration: Calibration | None = None,
+) -> Mapped:
+    """Turn a trained network into what the chip loads; one of integers is taken as it is.
 
     Raises DoesNotFitError listing every limit that the network breaks, in registers and in cores.
-    Same network, profile and packer: same bytes.
+    Same network, profile, calibration and packer: same bytes.
     """
     watch("quantize", 0, 3)
-    quantized = quantize(network, profile)
+    if isinstance(network, QuantizedNetwork):
+        quantized = taken(network, profile)
+    else:
+        quantized = quantize(network, profile, weight_bits=weight_bits, calibration=calibration)
     watch("pack", 1, 3)
     packed, bounds = _legal_packing(quantized, profile, packer)
     watch("assemble", 2, 3)
@@ -47,7 +60,8 @@ def map_network(network: Network, profile: HardwareProfile, *, packer: str, watc
         trained=fingerprint(network),
     )
     watch("assemble", 3, 3)
-    return Mapped(artifact=make_artifact(profile, image), roundings=quantized.roundings)
+    artifact = make_artifact(profile, image)
+    return Mapped(artifact=artifact, roundings=quantized.roundings, scales=quantized.scales)
 
 
 def pack(network: QuantizedNetwork, profile: HardwareProfile, packer: str) -> tuple[Packed, Bounds]:
