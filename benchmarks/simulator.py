@@ -35,14 +35,14 @@ import numpy as np
 import simulator_page
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
+from toolchain.mapper.partition import partition
+from toolchain.mapper.place import PLACERS, check_placement
 
 from toolchain.artifact import Artifact, make_artifact, write_artifact
 from toolchain.backends import BACKENDS, get_backend, simulator, simulator_ways
 from toolchain.backends.simulator_program import compile_program
 from toolchain.hardware import find_profile
 from toolchain.mapper.assemble import assemble
-from toolchain.mapper.partition import partition
-from toolchain.mapper.place import PLACERS, check_placement
 from toolchain.network import Input, QuantizedNetwork, QuantizedPopulation, QuantizedProjection
 from toolchain.raster import Raster, write_raster
 

@@ -49,6 +49,13 @@ def test_the_table_of_bit_widths_is_written_from_its_results(
     assert {case["key"][2] for case in results["cases"]} == {"float", *widths.WAYS}
 
 
+def test_the_table_of_mappings_is_written_from_its_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    mapping = importlib.import_module("mapping")
+
+    assert mapping.TABLE.read_text() == mapping.document(json.loads(mapping.RESULTS.read_text()))
+
+
 def test_the_readme_quotes_only_figures_of_that_table() -> None:
     readme = (ROOT / "README.md").read_text()
     measured = readme[readme.index("## Measured") : readme.index("Every figure")]

@@ -164,6 +164,16 @@ def test_cores_are_numbered_chip_by_chip() -> None:
             r"index_bits_min exceeds index_bits_max",
         ),
         (
+            "skip_bits_min = { value = 2,",
+            "skip_bits_min = { value = 6,",
+            r"skip_bits_min exceeds skip_bits_max",
+        ),
+        (
+            "words_per_axon = { value = 256,",
+            "words_per_axon = { value = -1,",
+            r"\[synapse\] words_per_axon = -1: input should be greater than or equal to 1",
+        ),
+        (
             "threshold_max = { value = 131_071,",
             "threshold_max = { value = 131_072,",
             r"\[neuron\] threshold_max = 131072: input should be less than or equal to 131071",
@@ -171,7 +181,7 @@ def test_cores_are_numbered_chip_by_chip() -> None:
         (
             'encoding = { value = "nxtf",',
             'encoding = { value = "nxft",',
-            r"\[synapse\] encoding = 'nxft': input should be 'nxtf' or 'loihi2-netx'",
+            r"\[synapse\] encoding = 'nxft': input should be 'nxtf', 'nengo' or 'loihi2-netx'",
         ),
         ('name = "tiny"\n', "", r"mine\.toml: key 'name' is missing"),
         (
@@ -225,4 +235,4 @@ def test_a_profile_is_frozen() -> None:
 def test_every_key_of_a_core_is_documented_by_its_type() -> None:
     extra = set(Core.model_fields) - {field.name for field in fields(CoreResources)}
 
-    assert extra == {"out_axon_cost_remote"}
+    assert extra == {"out_axon_cost_remote", "out_axons_per_neuron"}

@@ -9,6 +9,8 @@ from scipy.sparse import csr_array
 from tests.strategies import neurons, place, rows, synapses
 from toolchain.errors import DoesNotFitError, Violation
 from toolchain.hardware import HardwareProfile, find_profile
+from toolchain.mapper.bound import lower_bound
+from toolchain.mapper.pack import PACKERS
 from toolchain.network import Input, QuantizedNetwork, QuantizedProjection
 
 TINY = find_profile("tiny")
@@ -39,7 +41,7 @@ def test_a_neuron_with_more_sources_than_a_core_has_axons_names_axons_and_words(
         output="a",
     )
 
-    found = fails(network, TINY, r"neurons exceed a core of 'tiny' \(2 violations\)")
+    found = fails(network, TINY, r"the network exceeds 'tiny' \(2 violations\)")
 
     assert [(v.resource, v.needed, v.held) for v in found] == [
         ("in axons", 300, 256),
@@ -60,7 +62,8 @@ def test_of_many_neurons_that_exceed_a_core_the_worst_is_named_and_the_others_co
 
     found = fails(network, TINY, r"'a'\[1\] \(and 2 more neurons\): needs 400 in axons, held 256")
 
-    assert [v.over_by for v in found] == [144, 144]
+    over = {violation.resource: violation.over_by for violation in found}
+    assert (over["in axons"], over["synapse words"]) == (144, 144)
 
 
 def test_every_population_that_exceeds_a_core_is_named() -> None:
@@ -86,7 +89,7 @@ def test_too_many_cores_say_how_many_and_how_many_chips_would_do() -> None:
 
     (found,) = fails(network, TINY, r"needs 33 cores, held 16, over by 17; .* or take 3 chips")
 
-    assert found.where.startswith("what is left from 'a'[256:272] on")
+    assert found.where == "the network, by any packing"
 
 
 def test_a_neuron_that_reaches_more_cores_than_it_has_axons_is_named() -> None:
@@ -99,13 +102,15 @@ def test_a_neuron_that_reaches_more_cores_than_it_has_axons_is_named() -> None:
         output="b",
     )
 
-    found = fails(network, profile, r"'a'\[0\]: needs 4 out axons, held 3, over by 1; .*prune")
+    found = fails(network, profile, r"'a'\[0\].* out axons, held 3, over by .*prune")
 
     assert len(found) == 1
 
 
 def test_a_list_longer_than_one_axon_may_have_is_cut_over_cores() -> None:
-    """1,024 sparse synapses of one source are 291 words, more than the 256 of one axon."""
+    """1,024 dense synapses of one source are 134 words, more than this chip's 100 of one axon."""
+    short = LOIHI.synapse.model_copy(update={"words_per_axon": 100})
+    profile = LOIHI.model_copy(update={"synapse": short})
     network = QuantizedNetwork(
         input=Input(name="input", size=1),
         populations=(neurons("a", 1024),),
@@ -113,7 +118,7 @@ def test_a_list_longer_than_one_axon_may_have_is_cut_over_cores() -> None:
         output="a",
     )
 
-    artifact = place(network, LOIHI)
+    artifact = place(network, profile)
 
     assert len(artifact.cores) == 2
 
@@ -160,3 +165,92 @@ def test_a_network_over_several_chips_is_cut_for_the_price_of_leaving_a_chip() -
     artifact = place(network, profile)
 
     assert max(core.needed.out_axons for core in artifact.cores) <= 40
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_fully_pruned_layer_takes_compartments_and_nothing_else(packer: str) -> None:
+    nothing = csr_array((20, 4), dtype=np.int64)
+    network = QuantizedNetwork(
+        input=Input(name="input", size=4),
+        populations=(neurons("a", 20), neurons("b", 3)),
+        projections=(synapses("input", "a", nothing), dense("a", "b", (3, 20))),
+        output="b",
+    )
+
+    artifact = place(network, TINY, packer=packer)
+
+    assert sum(core.needed.compartments for core in artifact.cores) == 23
+    assert sum(core.needed.in_axons for core in artifact.cores) == 20 * len(
+        {core.number for core in artifact.cores for b in core.blocks if b.population == "b"}
+    )
+    assert len(artifact.cores) == 2
+
+
+def test_a_network_a_hundred_times_too_large_is_refused_by_the_bound_before_it_is_packed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*given: object) -> None:
+        raise AssertionError("nothing may be packed")
+
+    monkeypatch.setitem(PACKERS, "akin", never)
+    size = TINY.cores * TINY.core.compartments * 100
+    weights = csr_array((np.full(size, 2), np.zeros(size, int), np.arange(size + 1)), (size, 1))
+    network = QuantizedNetwork(
+        input=Input(name="input", size=1),
+        populations=(neurons("a", size),),
+        projections=(synapses("input", "a", weights),),
+        output="a",
+    )
+
+    (found,) = fails(network, TINY, r"by any packing: needs 1,600 cores, held 16, .* 100 chips")
+
+    assert found.resource == "cores"
+
+
+def test_a_neuron_with_more_out_axons_than_one_may_have_is_named() -> None:
+    few = TINY.core.model_copy(update={"out_axons_per_neuron": 2, "compartments": 2})
+    profile = TINY.model_copy(update={"core": few})
+    network = QuantizedNetwork(
+        input=Input(name="input", size=1),
+        populations=(neurons("a", 1), neurons("b", 8)),
+        projections=(synapses("input", "a", rows([[2]])), dense("a", "b", (8, 1))),
+        output="b",
+    )
+
+    fails(network, profile, r"'a'\[0\].* out axons of one neuron, held 2, over by .*prune")
+
+
+def test_lists_need_no_more_formats_than_a_core_may_write() -> None:
+    """Three keys on a core that may hold four formats: most keys get one format only."""
+    rng = np.random.default_rng(3)
+    some = [csr_array((rng.random((4, 40)) < p) * 2) for p in (0.9, 0.3, 0.5)]
+    network = QuantizedNetwork(
+        input=Input(name="input", size=40),
+        populations=(neurons("a", 4),),
+        projections=tuple(
+            synapses("input", "a", weights, exponent=exponent)
+            for exponent, weights in enumerate(some)
+        ),
+        output="a",
+    )
+
+    artifact = place(network, TINY)
+
+    assert max(core.needed.synapse_formats for core in artifact.cores) <= 4
+    assert {form.weight_exponent for core in artifact.cores for form in core.formats} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("bounds", [(0, 2), (9, 16), (15, 64)])
+def test_the_bound_names_what_binds(bounds: tuple[int, int]) -> None:
+    sources, targets = bounds
+    weights = csr_array(np.full((targets, max(1, sources)), 2))
+    network = QuantizedNetwork(
+        input=Input(name="input", size=max(1, sources)),
+        populations=(neurons("a", targets),),
+        projections=(synapses("input", "a", weights),),
+        output="a",
+    )
+
+    parts = {part.name: part.cores for part in lower_bound(network, TINY).parts}
+
+    assert parts["compartments"] == -(-targets // 16)

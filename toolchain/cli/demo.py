@@ -112,7 +112,7 @@ class _Demo:
         with self.step("map", f"onto the cores of '{profile.name}', {profile.title}"):
             network = read_network(self.out / "run")
             with Watcher() as watch:
-                mapped = map_network(network, profile, placer="first-fit", watch=watch)
+                mapped = map_network(network, profile, packer="akin", watch=watch)
             write_artifact(mapped.artifact, self.out / "artifact")
             if not self.quiet:
                 show_mapping(mapped)

@@ -22,20 +22,20 @@ from toolchain.cli.output import (
 from toolchain.errors import FileError, InputError
 from toolchain.hardware import find_profile
 from toolchain.mapper.calibrate import Calibration
+from toolchain.mapper.pack import PACKERS
 from toolchain.mapper.pipeline import Mapped, map_network
-from toolchain.mapper.place import PLACERS
 from toolchain.mapper.quantize import Rounding
 from toolchain.network import QuantizedNetwork
 from toolchain.report.mapping import mapping_summary
 
 _OWN = "the run's own"
 network_argument = click.argument("network", metavar="RUN|NETWORK", type=click.Path(path_type=Path))
-placer_option = click.option(
-    "--placer",
-    type=click.Choice(list(PLACERS)),
-    default="first-fit",
+packer_option = click.option(
+    "--packer",
+    type=click.Choice(list(PACKERS)),
+    default=next(iter(PACKERS)),
     show_default=True,
-    help="first-fit: blocks share cores where they fit; apart: every block on a core of its own.",
+    help="akin: neurons with common sources share cores; sequential: runs of neurons in order.",
 )
 weight_bits_option = click.option(
     "--weight-bits",
@@ -64,7 +64,7 @@ thresholds_option = click.option(
 @weight_bits_option
 @calibrate_option
 @thresholds_option
-@placer_option
+@packer_option
 @json_option
 def check_command(
     network: Path,
@@ -72,7 +72,7 @@ def check_command(
     weight_bits: int | None,
     calibrate: str | None,
     thresholds: int | None,
-    placer: str,
+    packer: str,
     as_json: bool,
 ) -> None:
     """Say whether a trained network fits a chip; if not, list every limit it breaks.
@@ -80,7 +80,7 @@ def check_command(
     Each line says where, how much is needed, how much is held, by how much it is over, and the
     next move. Exit code 0: it fits; 1: it does not. Nothing is written.
     """
-    mapped = _map(network, chip, placer, weight_bits, calibrate, thresholds)
+    mapped = _map(network, chip, packer, weight_bits, calibrate, thresholds)
     if as_json:
         say_json({"fits": True, "violations": []} | summary_of(mapped))
     else:
@@ -97,7 +97,7 @@ def check_command(
 @weight_bits_option
 @calibrate_option
 @thresholds_option
-@placer_option
+@packer_option
 @json_option
 def map_command(
     network: Path,
@@ -106,7 +106,7 @@ def map_command(
     weight_bits: int | None,
     calibrate: str | None,
     thresholds: int | None,
-    placer: str,
+    packer: str,
     as_json: bool,
 ) -> None:
     """Turn a trained network into an artifact: what the cores of a chip load.
@@ -116,7 +116,7 @@ def map_command(
     trained on the chip's integers ([exact]) is taken as it is. The same network gives the same
     bytes. Exit code 1: it does not fit, and nothing is written.
     """
-    mapped = _map(network, chip, placer, weight_bits, calibrate, thresholds)
+    mapped = _map(network, chip, packer, weight_bits, calibrate, thresholds)
     write_artifact(mapped.artifact, out)
     if as_json:
         say_json(summary_of(mapped) | {"out": str(out)})
@@ -128,7 +128,7 @@ def map_command(
 def _map(
     path: Path,
     chip: str,
-    placer: str,
+    packer: str,
     weight_bits: int | None,
     calibrate: str | None,
     thresholds: int | None,
@@ -151,7 +151,7 @@ def _map(
         return map_network(
             network,
             profile,
-            placer=placer,
+            packer=packer,
             watch=watch,
             weight_bits=weight_bits,
             calibration=calibration,
@@ -183,7 +183,8 @@ def show_mapping(mapped: Mapped) -> None:
     cores, synapses = summary["cores"], summary["synapses"]
     say(
         f"cores     {cores['used']} used of {cores['available']}; any packing needs at least"
-        f" {cores['lower_bound']}"
+        f" {cores['lower_bound']} (bound: {' and '.join(cores['binding'])}); gap"
+        f" {cores['used'] - cores['lower_bound']}"
     )
     say(
         f"synapses  {synapses['stored']:,} stored, {synapses['dropped_as_zero']:,} dropped because"

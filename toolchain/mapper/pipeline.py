@@ -10,11 +10,12 @@ from toolchain.codec import fingerprint
 from toolchain.errors import DoesNotFitError
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.assemble import assemble
+from toolchain.mapper.bound import Bounds, lower_bound
 from toolchain.mapper.calibrate import Calibration
-from toolchain.mapper.partition import partition
-from toolchain.mapper.place import PLACERS, Placement, check_placement
+from toolchain.mapper.legality import check_neurons, check_packing, too_few_cores
+from toolchain.mapper.pack import PACKERS
 from toolchain.mapper.quantize import Quantized, Rounding, quantize, taken
-from toolchain.mapper.resources import FanOut
+from toolchain.mapper.resources import Packed
 from toolchain.network import Network, QuantizedNetwork
 
 Watch = Callable[[str, int, int], None]  # (what is being done, done, of how many)
@@ -33,7 +34,7 @@ def map_network(
     network: Network | QuantizedNetwork,
     profile: HardwareProfile,
     *,
-    placer: str,
+    packer: str,
     watch: Watch,
     weight_bits: int | None = None,
     calibration: Calibration | None = None,
@@ -41,21 +42,20 @@ def map_network(
     """Turn a trained network into what the chip loads; one of integers is taken as it is.
 
     Raises DoesNotFitError listing every limit that the network breaks, in registers and in cores.
-    Same network, profile, calibration and placer: same bytes.
+    Same network, profile, calibration and packer: same bytes.
     """
     watch("quantize", 0, 3)
     if isinstance(network, QuantizedNetwork):
         quantized = taken(network, profile)
     else:
         quantized = quantize(network, profile, weight_bits=weight_bits, calibration=calibration)
-    watch("place", 1, 3)
-    placement, fan_out = _legal_placement(quantized, profile, placer)
+    watch("pack", 1, 3)
+    packed, bounds = _legal_packing(quantized, profile, packer)
     watch("assemble", 2, 3)
     image = assemble(
         quantized.network,
-        profile,
-        placement,
-        fan_out,
+        packed,
+        bounds,
         dropped=quantized.dropped,
         trained=fingerprint(network),
     )
@@ -64,17 +64,31 @@ def map_network(
     return Mapped(artifact=artifact, roundings=quantized.roundings, scales=quantized.scales)
 
 
-def _legal_placement(
-    quantized: Quantized, profile: HardwareProfile, placer: str
-) -> tuple[Placement, FanOut]:
-    """Partition and place; what quantizing found illegal is listed with what the cores lack."""
+def pack(network: QuantizedNetwork, profile: HardwareProfile, packer: str) -> tuple[Packed, Bounds]:
+    """Packed cores, counted and found legal, and what any packing needs at least.
+
+    Raises DoesNotFitError: neurons that exceed a core alone, and a network that no packing holds,
+    before anything is packed.
+    """
+    found = check_neurons(network, profile)
+    bounds = lower_bound(network, profile)
+    if bounds.cores > profile.cores:
+        found.append(too_few_cores(profile, bounds.cores, "the network, by any packing"))
+    if found:
+        raise DoesNotFitError(f"the network exceeds '{profile.name}'", found)
+    packing = PACKERS[packer](network, profile)
+    return check_packing(network, profile, packing), bounds
+
+
+def _legal_packing(
+    quantized: Quantized, profile: HardwareProfile, packer: str
+) -> tuple[Packed, Bounds]:
+    """Packed cores; what quantizing found illegal is listed with what the cores lack."""
     found = list(quantized.violations)
     try:
-        blocks = partition(quantized.network, profile)
-        placement = PLACERS[placer](quantized.network, profile, blocks)
-        fan_out = check_placement(quantized.network, profile, placement)
+        result = pack(quantized.network, profile, packer)
     except DoesNotFitError as lacking:
         found += lacking.violations
     if found:
         raise DoesNotFitError(f"the network does not fit '{profile.name}'", found)
-    return placement, fan_out
+    return result
