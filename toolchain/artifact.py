@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
 from toolchain import codec
+from toolchain.activity import Activity, neurons
 from toolchain.errors import FileError, InputError
 from toolchain.files import fit, read_bytes, read_json, sha256, to_json, write_json
 from toolchain.hardware import CoreResources, HardwareProfile
@@ -24,7 +25,7 @@ from toolchain.network import QuantizedNetwork, QuantizedProjection
 
 IntArray = NDArray[np.int64]
 _MANIFEST = "snn-deploy.artifact"
-_VERSION = 2  # 1 held one threshold per population
+_VERSION = 3  # 2 had profiles without a mesh, 1 one threshold per population
 _FILES = ("artifact.json", "artifact.safetensors", "profile.json")  # beside the manifest
 
 
@@ -89,6 +90,8 @@ class Image:
     lower_bound: int  # cores that any packing would need at least
     dropped: int  # trained synapses whose weight rounded to zero
     trained: str  # fingerprint of the trained Network that this came from
+    placer: str | None = None  # what chose the cores' numbers; None: they are as packed
+    activity: Activity | None = None  # the spikes that the cores were placed by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -172,13 +175,22 @@ def read_artifact(folder: Path) -> Artifact:
     _check_files(folder, manifest)
     profile = fit(HardwareProfile, read_json(folder / "profile.json"), folder / "profile.json")
     artifact = make_artifact(profile, codec.read(Image, folder, "artifact"))
-    if not all(_index_laws(artifact.image)):
+    if not all((*_number_laws(artifact), *_index_laws(artifact.image))):
         raise FileError(
             f"{folder}: a table of its cores points outside; run 'snn-deploy map' again"
         )
     if artifact.fingerprint != manifest.get("fingerprint"):
         raise FileError(f"{folder}/manifest.json: key 'fingerprint' does not belong to its files")
     return artifact
+
+
+def _number_laws(artifact: Artifact) -> Iterator[bool]:
+    """Whether every core has a number of its own on the machine."""
+    numbers = np.array([core.number for core in artifact.cores], np.int64)
+    yield len(np.unique(numbers)) == len(numbers)
+    yield _within(numbers, artifact.profile.cores)
+    activity = artifact.image.activity
+    yield activity is None or len(activity.spikes) == neurons(artifact.network)
 
 
 def _index_laws(image: Image) -> Iterator[bool]:

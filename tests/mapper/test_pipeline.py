@@ -29,8 +29,8 @@ def test_mapping_is_quantizing_then_placing_and_the_same_each_time(
     quantized = quantize(network, TINY)
     assume(not quantized.violations)
 
-    mapped = map_network(network, TINY, placer=placer, watch=ignore)
-    again = map_network(network, TINY, placer=placer, watch=ignore)
+    mapped = map_network(network, TINY, packer=placer, placer="in-order", watch=ignore)
+    again = map_network(network, TINY, packer=placer, placer="in-order", watch=ignore)
 
     assert mapped.artifact.fingerprint == again.artifact.fingerprint
     assert mapped.roundings == quantized.roundings
@@ -60,7 +60,7 @@ def test_what_registers_and_what_cores_lack_is_listed_together() -> None:
     network = replace(slow, projections=(replace(slow.projections[0], delay=64),))
 
     with pytest.raises(DoesNotFitError, match=r"does not fit 'tiny' \(3 violations\)") as caught:
-        map_network(network, TINY, placer="first-fit", watch=ignore)
+        map_network(network, TINY, packer="first-fit", watch=ignore)
 
     assert [violation.resource for violation in caught.value.violations] == [
         "timesteps of delay",
@@ -72,6 +72,6 @@ def test_what_registers_and_what_cores_lack_is_listed_together() -> None:
 def test_every_step_is_watched_until_all_are_done() -> None:
     seen: list[tuple[str, int, int]] = []
 
-    map_network(wide(1.0, 3), TINY, placer="first-fit", watch=lambda *step: seen.append(step))
+    map_network(wide(1.0, 3), TINY, packer="first-fit", watch=lambda *step: seen.append(step))
 
     assert [done for _, done, _ in seen] == list(range(seen[-1][2] + 1))

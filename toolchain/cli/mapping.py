@@ -13,41 +13,63 @@ from toolchain.cli.inputs import read_network
 from toolchain.cli.output import (
     Watcher,
     chip_option,
+    exit_with,
     json_option,
     say,
     say_json,
     show,
     table,
+    violations_json,
 )
-from toolchain.hardware import find_profile
+from toolchain.cli.traffic import at_work, measuring, show_work, stimulus_option
+from toolchain.mapper.counting import count_fit
 from toolchain.mapper.pipeline import Mapped, map_network
-from toolchain.mapper.place import PLACERS
+from toolchain.mapper.place import PLACERS as PACKERS
+from toolchain.mapper.placement import PLACERS
 from toolchain.mapper.quantize import Rounding
+from toolchain.network import Network
+from toolchain.outline import Outline, find_chip
 from toolchain.report.mapping import mapping_summary
 
 network_argument = click.argument("network", metavar="RUN|NETWORK", type=click.Path(path_type=Path))
-placer_option = click.option(
-    "--placer",
-    type=click.Choice(list(PLACERS)),
+packer_option = click.option(
+    "--packer",
+    type=click.Choice(list(PACKERS)),
     default="first-fit",
     show_default=True,
     help="first-fit: blocks share cores where they fit; apart: every block on a core of its own.",
+)
+placer_option = click.option(
+    "--placer",
+    type=click.Choice(list(PLACERS)),
+    default="force",
+    show_default=True,
+    help="Where packed cores stand on the mesh. in-order: as packed; curve: along a space-filling"
+    " curve; spectral: by the smoothest eigenvectors of their traffic; force: swapped from the"
+    " better of both while the spike-hops fall.",
 )
 
 
 @click.command("check")
 @network_argument
 @chip_option
-@placer_option
+@packer_option
 @json_option
-def check_command(network: Path, chip: str, placer: str, as_json: bool) -> None:
+def check_command(network: Path, chip: str, packer: str, as_json: bool) -> None:
     """Say whether a trained network fits a chip; if not, list every limit it breaks.
 
     Each line says where, how much is needed, how much is held, by how much it is over, and the
-    next move. Exit code 0: it fits; 1: it does not. Nothing is written.
+    next move. A chip whose neurons are not known well enough is compared by its counts alone. Exit
+    code 0: it fits; 1: it does not, or that cannot be said. Nothing is written.
     """
+    profile = find_chip(chip)
+    if isinstance(profile, Outline):
+        count_only(read_network(network), profile, as_json=as_json)
+        return
     with Watcher() as watch:
-        mapped = map_network(read_network(network), find_profile(chip), placer=placer, watch=watch)
+        mapped = map_network(
+            read_network(network), profile, packer=packer, placer="in-order", watch=watch
+        )
     if as_json:
         say_json({"fits": True, "violations": []} | summary_of(mapped))
     else:
@@ -61,29 +83,85 @@ def check_command(network: Path, chip: str, placer: str, as_json: bool) -> None:
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="The artifact's folder."
 )
+@packer_option
 @placer_option
+@stimulus_option
 @json_option
-def map_command(network: Path, chip: str, out: Path, placer: str, as_json: bool) -> None:
+def map_command(
+    network: Path,
+    chip: str,
+    out: Path,
+    packer: str,
+    placer: str,
+    stimulus: Path | None,
+    as_json: bool,
+) -> None:
     """Turn a trained network into an artifact: what the cores of a chip load.
 
     Quantizes weights, thresholds and decays onto the chip's integers, packs the synapses into
-    cores under every budget of the chip, and writes axon tables and synapse lists. The same
-    network gives the same bytes. Exit code 1: it does not fit, and nothing is written.
+    cores under every budget of the chip, runs the packed cores to count their spikes, places
+    them on the mesh so that the spikes travel little, and writes axon tables and synapse lists. The
+    same network gives the same bytes. Exit code 1: it does not fit, and nothing is written.
     """
+    profile = find_chip(chip)
+    if isinstance(profile, Outline):
+        count_only(read_network(network), profile, as_json=as_json)
+        return
     with Watcher() as watch:
-        mapped = map_network(read_network(network), find_profile(chip), placer=placer, watch=watch)
+        mapped = map_network(
+            read_network(network),
+            profile,
+            packer=packer,
+            placer=placer,
+            measure=measuring(network, stimulus, watch),
+            watch=watch,
+        )
     write_artifact(mapped.artifact, out)
+    work = at_work(mapped.artifact)
     if as_json:
-        say_json(summary_of(mapped) | {"out": str(out)})
+        say_json(summary_of(mapped) | work.to_json() | {"out": str(out)})
     else:
         show_mapping(mapped)
+        say()
+        show_work(work)
         say(f"\nartifact  {out}\nnext      snn-deploy verify {out} --stimulus STIMULUS.npz")
+
+
+def count_only(network: Network, outline: Outline, *, as_json: bool) -> None:
+    """Compare with an outline, and end with exit code 1: nothing more can be promised."""
+    counted = count_fit(network, outline)
+    sentence = f"'{outline.name}' can only be counted, so nothing is written for it"
+    if as_json:
+        say_json(
+            {
+                "chip": outline.name,
+                "fits": False,
+                "fits_by_counts": not counted.violations,
+                "reason": sentence,
+                "missing": list(outline.missing),
+                "cores": {"lower_bound": counted.cores, "available": outline.cores},
+                "violations": violations_json(counted.violations),
+            }
+        )
+        exit_with(1)
+    show(table(["by counts alone", "needed", "a core holds", "cores at least"], counted.rows), "")
+    if counted.violations:
+        say(f"It exceeds '{outline.name}':")
+        for violation in counted.violations:
+            say(f"  - {violation}")
+    else:
+        say(f"Nothing that is counted exceeds the {outline.cores:,} cores of '{outline.name}'.")
+    say(f"\n{sentence}. Missing:")
+    for line in outline.missing:
+        say(f"  - {line}")
+    exit_with(1)
 
 
 def summary_of(mapped: Mapped) -> dict[str, Any]:
     """The mapping as JSON, with what quantizing lost."""
     roundings = [_rounding_json(rounding) for rounding in mapped.roundings]
-    return mapping_summary(mapped.artifact) | {"quantization": roundings}
+    remark = {"placing": mapped.remark}
+    return mapping_summary(mapped.artifact) | remark | {"quantization": roundings}
 
 
 def show_mapping(mapped: Mapped) -> None:
@@ -106,6 +184,8 @@ def show_mapping(mapped: Mapped) -> None:
     lost = [_rounding_row(rounding) for rounding in mapped.roundings]
     errors = ["weight error", "threshold error", "decay error"]
     show(table(["quantized", "limited by", *errors, "bound of a", "bound of u"], lost))
+    if mapped.remark is not None:
+        say(f"\nplacing   {mapped.remark}")
 
 
 def percent(part: dict[str, int]) -> str:

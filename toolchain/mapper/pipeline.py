@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from toolchain.activity import Activity, assumed_activity
 from toolchain.artifact import Artifact, make_artifact
 from toolchain.codec import fingerprint
 from toolchain.errors import DoesNotFitError
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.assemble import assemble
+from toolchain.mapper.numbering import number_cores
 from toolchain.mapper.partition import partition
-from toolchain.mapper.place import PLACERS, Placement, check_placement
+from toolchain.mapper.place import PLACERS as PACKERS
+from toolchain.mapper.place import Placement, check_placement
 from toolchain.mapper.quantize import Quantized, Rounding, quantize
 from toolchain.mapper.resources import FanOut
 from toolchain.network import Network
 
 Watch = Callable[[str, int, int], None]  # (what is being done, done, of how many)
+Measure = Callable[[Artifact], Activity]  # how often each neuron of packed cores spikes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,19 +29,29 @@ class Mapped:
 
     artifact: Artifact
     roundings: tuple[Rounding, ...]
+    remark: str | None = None  # what the placer could not do
 
 
-def map_network(network: Network, profile: HardwareProfile, *, placer: str, watch: Watch) -> Mapped:
+def map_network(
+    network: Network,
+    profile: HardwareProfile,
+    *,
+    packer: str,
+    placer: str = "force",
+    measure: Measure | None = None,
+    watch: Watch,
+) -> Mapped:
     """Turn a trained network into what the chip loads.
 
-    Raises DoesNotFitError listing every limit that the network breaks, in registers and in cores.
-    Same network, profile and placer: same bytes.
+    `measure` counts the spikes of the packed cores, by which they are then placed; without it every
+    neuron counts one spike per timestep. Raises DoesNotFitError listing every limit that the
+    network breaks, in registers and in cores. Same arguments: same bytes.
     """
-    watch("quantize", 0, 3)
+    watch("quantize", 0, 4)
     quantized = quantize(network, profile)
-    watch("place", 1, 3)
-    placement, fan_out = _legal_placement(quantized, profile, placer)
-    watch("assemble", 2, 3)
+    watch("pack", 1, 4)
+    placement, fan_out = _legal_placement(quantized, profile, packer)
+    watch("assemble", 2, 4)
     image = assemble(
         quantized.network,
         profile,
@@ -46,18 +60,26 @@ def map_network(network: Network, profile: HardwareProfile, *, placer: str, watc
         dropped=quantized.dropped,
         trained=fingerprint(network),
     )
-    watch("assemble", 3, 3)
-    return Mapped(artifact=make_artifact(profile, image), roundings=quantized.roundings)
+    watch("place", 3, 4)
+    packed = make_artifact(profile, image)
+    activity = assumed_activity(image.network) if measure is None else measure(packed)
+    numbered = number_cores(profile, image, activity, placer)
+    watch("place", 4, 4)
+    return Mapped(
+        artifact=make_artifact(profile, numbered.image),
+        roundings=quantized.roundings,
+        remark=numbered.refused,
+    )
 
 
 def _legal_placement(
-    quantized: Quantized, profile: HardwareProfile, placer: str
+    quantized: Quantized, profile: HardwareProfile, packer: str
 ) -> tuple[Placement, FanOut]:
     """Partition and place; what quantizing found illegal is listed with what the cores lack."""
     found = list(quantized.violations)
     try:
         blocks = partition(quantized.network, profile)
-        placement = PLACERS[placer](quantized.network, profile, blocks)
+        placement = PACKERS[packer](quantized.network, profile, blocks)
         fan_out = check_placement(quantized.network, profile, placement)
     except DoesNotFitError as lacking:
         found += lacking.violations
