@@ -76,4 +76,5 @@ def neurons(network: QuantizedNetwork) -> int:
 
 
 def _sizes(network: QuantizedNetwork) -> list[tuple[str, int]]:
-    return [(part.name, part.size) for part in (network.input, *network.populations)]
+    inside = [(population.name, population.size) for population in network.populations]
+    return [(network.input.name, network.input.size), *inside]

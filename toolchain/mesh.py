@@ -75,6 +75,15 @@ def tiles(profile: HardwareProfile, numbers: IntArray) -> tuple[IntArray, IntArr
     return chip_across * size.chip_columns + across, chip_down * size.chip_rows + down
 
 
+def cells(profile: HardwareProfile, numbers: IntArray) -> tuple[IntArray, IntArray]:
+    """(x, y) of each core number where every core of a tile has a place of its own, for pictures."""
+    x, y = tiles(profile, numbers)
+    per_tile = profile.mesh.cores_per_tile
+    width = profile.chips.columns // profile.mesh.tile_columns
+    down, across = np.divmod(numbers % per_tile, width)
+    return x * width + across, y * (per_tile // width) + down
+
+
 def hops(profile: HardwareProfile, one: IntArray, other: IntArray) -> IntArray:
     """Hops between cores of these numbers (broadcast): 0 within a tile."""
     size, crossing = extent(profile), profile.mesh.chip_crossing_hops

@@ -15,12 +15,13 @@ from toolchain.artifact import Artifact
 from toolchain.backends import get_backend
 from toolchain.cli.inputs import read_stimulus
 from toolchain.cli.output import Watch, say, show, table
-from toolchain.mapper.estimate import Estimate, Range, estimate
+from toolchain.mapper.estimate import Estimate, estimate
 from toolchain.mapper.pipeline import Measure
 from toolchain.mapper.routing import route
 from toolchain.mapper.traffic import reach, traffic
 from toolchain.mesh import Loads
 from toolchain.raster import Raster, check_stimulus
+from toolchain.report.work import HEADINGS, estimate_rows, estimate_sentence, traffic_rows
 
 _MOST_SAMPLES = 256  # of a run's own stimulus: more change the counts by little
 _CELLS_AT_ONCE = 2**27  # of a raster that is counted and dropped again
@@ -112,60 +113,9 @@ def _pieces(artifact: Artifact, stimulus: Raster) -> Iterator[Raster]:
 
 def show_work(work: Work) -> None:
     """The work as a person reads it."""
-    loads, activity = work.loads, work.activity
-    say(f"spikes    {_origin(activity)}")
-    saved = 1 - loads.hops / loads.hops_in_order if loads.hops_in_order else 0.0
-    say(
-        f"placed    {work.artifact.image.placer or 'in-order'}:"
-        f" {loads.hops / activity.samples:,.0f} spike-hops per sample,"
-        f" {saved:.0%} fewer than in the order of packing; longest route"
-        f" {loads.longest} hops"
-    )
-    say(
-        f"links     the busiest carries {loads.busiest_link / activity.samples:,.0f} messages per"
-        f" sample; the busiest core handles"
-        f" {(loads.sent + loads.received).max() / activity.samples:,.0f} and visits"
-        f" {loads.synapse_events.max() / activity.samples:,.0f} synapses\n"
-    )
-    show_estimate(work.estimate)
-
-
-def _origin(activity: Activity) -> str:
-    if activity.measured:
-        return (
-            f"counted on the simulator: {activity.spikes.sum() / activity.samples:,.0f} per sample,"
-            f" {activity.samples} samples of {activity.timesteps} timesteps"
-        )
-    return "assumed: every neuron at every timestep; --stimulus FILE counts them"
-
-
-def show_estimate(made: Estimate) -> None:
-    """Energy and time as ranges, each with its source."""
-    if not made.energy and not made.time:
-        say("energy    no figures per event are published for this chip: nothing is estimated")
-        return
-    if not made.measured:
-        say("estimated for one timestep in which every neuron spikes: an extreme, not a workload")
-    rows = [
-        ("energy", one.source, span(one.total, "pJ"), f"largest: {one.largest}")
-        for one in made.energy
-    ]
-    rows += [
-        ("time", one.source, span(one.total, "ns"), f"{one.limited_by}, core {one.busiest}")
-        for one in made.time
-    ]
-    if made.static is not None:
-        rows.append(("energy", "static", span(made.static, "pJ"), "drawn anyway, in that time"))
-    show(table(["estimate, not measured", "by", "per inference", "decided by"], rows))
-
-
-_UNITS = {"pJ": ("pJ", "nJ", "uJ", "mJ", "J"), "ns": ("ns", "us", "ms", "s")}
-
-
-def span(part: Range, unit: str) -> str:
-    """A range in a unit that a person reads: 1.2 to 3.4 uJ."""
-    names, power = _UNITS[unit], 0
-    while part.high >= 1000 ** (power + 1) and power + 1 < len(names):
-        power += 1
-    low, high = (f"{value / 1000**power:.3g}" for value in (part.low, part.high))
-    return f"{low} {names[power]}" if low == high else f"{low} to {high} {names[power]}"
+    answer = work.to_json()
+    for name, sentence in traffic_rows(answer):
+        say(f"{name:<9} {sentence}")
+    say(f"\n{estimate_sentence(answer)}")
+    if rows := estimate_rows(answer):
+        show(table(HEADINGS, rows))

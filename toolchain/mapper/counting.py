@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from toolchain.errors import Violation
 from toolchain.network import Network
-from toolchain.outline import Outline
+from toolchain.outline import Outline, OutlineCore
 
 IntArray = NDArray[np.int64]
 
@@ -67,7 +67,7 @@ def _neurons_beyond(network: Network, outline: Outline) -> list[Violation]:
     """Of each population and limit, the neuron that exceeds it most."""
     found = []
     for population in network.populations:
-        for key, counts in _counts(network, population.name).items():
+        for key, counts in _counts(network, population.name, outline.core).items():
             held = getattr(outline.core, key)
             over = int(np.count_nonzero(counts > held)) if held is not None else 0
             if over:
@@ -87,13 +87,14 @@ def _violation(name: str, key: str, counts: IntArray, held: int, over: int) -> V
     )
 
 
-def _counts(network: Network, name: str) -> dict[str, IntArray]:
+def _counts(network: Network, name: str, core: OutlineCore) -> dict[str, IntArray]:
     """Key of a limit -> (size,) what each neuron of a population needs of it."""
     into = [edge for edge in network.projections if edge.target == name]
     out = [edge for edge in network.projections if edge.source == name]
     fan_in = _sum([np.diff(edge.weights.indptr) for edge in into])
     sources = [np.bincount(e.weights.indices, minlength=e.weights.shape[1]) for e in out]
-    return {"in_axons": fan_in, "fan_in": fan_in, "fan_out": _sum(sources)}
+    limit = "in_axons" if core.fan_in is None else "fan_in"  # what a neuron's sources count against
+    return {limit: fan_in, "fan_out": _sum(sources)}
 
 
 def _sum(parts: Sequence[IntArray]) -> IntArray:
