@@ -196,7 +196,7 @@ def test_an_artifact_cannot_be_written_below_a_file(example: Artifact, tmp_path:
 def test_every_neuron_has_the_core_that_the_artifact_names(example: Artifact) -> None:
     for core in example.cores:
         for block in core.blocks:
-            for neuron in range(block.start, block.stop):
+            for neuron in block.neurons:
                 assert example.core_of(block.population, neuron) == core.number
     with pytest.raises(InputError, match=r"no core holds neuron 999 of 'p1'"):
         example.core_of("p1", 999)

@@ -76,7 +76,7 @@ def tiles(profile: HardwareProfile, numbers: IntArray) -> tuple[IntArray, IntArr
 
 
 def cells(profile: HardwareProfile, numbers: IntArray) -> tuple[IntArray, IntArray]:
-    """(x, y) of each core number where every core of a tile has a place of its own, for pictures."""
+    """(x, y) of each core number on a grid where every core has a place of its own."""
     x, y = tiles(profile, numbers)
     per_tile = profile.mesh.cores_per_tile
     width = profile.chips.columns // profile.mesh.tile_columns

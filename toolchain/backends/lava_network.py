@@ -23,7 +23,7 @@ from lava.utils.weightutils import SignMode
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from toolchain.artifact import Artifact, Block, reassemble
+from toolchain.artifact import Artifact, PlacedBlock, reassemble
 from toolchain.backends.lava_models import ForgettingDelaySparse, ForgettingSparse, TracedLif
 from toolchain.network import QuantizedProjection, lag, starts
 
@@ -40,7 +40,7 @@ _MODELS = {
 class _Unit:
     """Neurons that are one Lava process, and where their states are recorded."""
 
-    block: Block
+    block: PlacedBlock
     process: Any
     files: dict[str, Path]
 
@@ -91,8 +91,8 @@ class LavaNetwork:
             # int and int64: Lava stores what it is given, and a narrower integer would overflow
             du=int(population.decay_u),
             dv=int(population.decay_v),
-            vth=population.threshold[block.start : block.stop],
-            bias_mant=population.bias_mantissa[block.start : block.stop].astype(np.int32),
+            vth=population.threshold[block.neurons],
+            bias_mant=population.bias_mantissa[block.neurons].astype(np.int32),
             bias_exp=int(population.bias_exponent),
             reset_interval=self.timesteps,
             reset_offset=self._first_step(block.population) % self.timesteps,
@@ -112,23 +112,23 @@ class LavaNetwork:
     def _connect(self, edge: QuantizedProjection, units: Sequence[_Unit]) -> None:
         """Lava runs only what is connected: a target that no synapse reaches gets an empty one."""
         for target in (unit for unit in units if unit.block.population == edge.target):
-            rows = edge.weights[target.block.start : target.block.stop]
+            rows = edge.weights[target.block.neurons]
             parts = [
-                (port, csr_matrix(rows[:, first:last], dtype=np.int32))
-                for first, last, port in self._ports(edge.source, units)
+                (port, csr_matrix(rows[:, neurons], dtype=np.int32))
+                for neurons, port in self._ports(edge.source, units)
             ]
             for port, weights in [part for part in parts if part[1].nnz] or parts[:1]:
                 connection = self._connection(edge, weights)
                 port.connect(connection.s_in)
                 connection.a_out.connect(target.process.a_in)
 
-    def _ports(self, source: str, units: Sequence[_Unit]) -> Iterator[tuple[int, int, Any]]:
-        """(first neuron, last neuron + 1, out-port) of everything that sends a source's spikes."""
+    def _ports(self, source: str, units: Sequence[_Unit]) -> Iterator[tuple[Any, Any]]:
+        """(neurons, out-port) of everything that sends a source's spikes."""
         if source == self.artifact.network.input.name:
-            yield 0, self.rows.shape[2], self.source.s_out
+            yield np.arange(self.rows.shape[2]), self.source.s_out
         for unit in units:
             if unit.block.population == source:
-                yield unit.block.start, unit.block.stop, unit.process.s_out
+                yield unit.block.neurons, unit.process.s_out
 
     def _connection(self, edge: QuantizedProjection, weights: csr_matrix) -> Any:
         options = {
@@ -160,16 +160,14 @@ class LavaNetwork:
             trace = np.memmap(unit.files[state], _DTYPES[state], "r", shape=(self.steps, size))
             start = self.clock[unit.block.population]
             rows = trace[start : start + self.samples * self.timesteps].reshape(*shape, size)
-            whole[unit.block.population][:, :, unit.block.start : unit.block.stop] = rows
+            whole[unit.block.population][:, :, unit.block.neurons] = rows
         return whole
 
 
-def _blocks(artifact: Artifact, by: str) -> list[Block]:
+def _blocks(artifact: Artifact, by: str) -> list[PlacedBlock]:
     if by == "layers":
-        populations = artifact.network.populations
-        return [Block(population=p.name, start=0, stop=p.size) for p in populations]
-    return [
-        Block(population=block.population, start=block.start, stop=block.stop)
-        for core in artifact.cores
-        for block in core.blocks
-    ]
+        return [
+            PlacedBlock(population=p.name, neurons=np.arange(p.size), first_compartment=0)
+            for p in artifact.network.populations
+        ]
+    return [block for core in artifact.cores for block in core.blocks]

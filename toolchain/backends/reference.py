@@ -101,8 +101,7 @@ class _Machine:
     ) -> None:
         """One timestep of a block's neurons, the equations of docs/semantics.md."""
         population = self.image.network.population(block.population)
-        here = slice(block.first_compartment, block.first_compartment + block.stop - block.start)
-        there = slice(block.start, block.stop)
+        here, there = block.compartments, block.neurons
         bias = arithmetic.bias_value(population.bias_mantissa[there], population.bias_exponent)
         u = arithmetic.next_u(self.u[index][here], activation[here], population.decay_u)
         v = arithmetic.next_v(self.v[index][here], u, bias, population.decay_v)

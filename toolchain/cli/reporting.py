@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from toolchain import codec
-from toolchain.artifact import read_artifact
+from toolchain.artifact import name_neurons, read_artifact
 from toolchain.cli.inputs import read_stimulus
 from toolchain.cli.output import Watcher, json_option, say, say_json, show, table
 from toolchain.cli.traffic import Work, at_work, count_spikes, show_work
@@ -229,7 +229,7 @@ def _artifact(folder: Path) -> dict[str, Any]:
         "cores": [
             {
                 "core": core.number,
-                "blocks": " + ".join(f"{b.population}[{b.start}:{b.stop}]" for b in core.blocks),
+                "blocks": " + ".join(f"{b.population}[{name_neurons(b)}]" for b in core.blocks),
                 "in-axons": core.needed.in_axons,
                 "out-axons": core.needed.out_axons,
                 "synapses": len(core.synapse_weight),

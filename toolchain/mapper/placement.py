@@ -100,7 +100,8 @@ def _hilbert(side: int) -> IntArray:
     while size < side:
         turned = way[:, ::-1]
         last = np.stack([2 * size - 1 - way[:, 1], size - 1 - way[:, 0]], axis=1)
-        way = np.concatenate([turned, way + [0, size], way + [size, size], last])
+        above = way + np.array([0, size])
+        way = np.concatenate([turned, above, above + np.array([size, 0]), last])
         size *= 2
     return way[:, ::-1]
 

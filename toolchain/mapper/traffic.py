@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from toolchain.activity import Activity, first_neurons, neurons
-from toolchain.artifact import Core, Image, PlacedBlock
+from toolchain.artifact import Core, Image
 
 IntArray = NDArray[np.int64]
 
@@ -59,11 +59,7 @@ def reach(image: Image) -> Reach:
 
 def neurons_of(core: Core, first: dict[str, int]) -> IntArray:
     """(compartments in use,) the neuron in each, as an activity counts neurons."""
-    return np.concatenate([first[b.population] + _neurons(b) for b in core.blocks])
-
-
-def _neurons(block: PlacedBlock) -> IntArray:
-    return np.arange(block.start, block.stop)
+    return np.concatenate([first[b.population] + b.neurons for b in core.blocks])
 
 
 def _lengths(image: Image, core: Core | None) -> IntArray:
