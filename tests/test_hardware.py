@@ -9,7 +9,9 @@ import pytest
 
 from toolchain.errors import ConfigError, FileError, InputError
 from toolchain.hardware import (
+    PRESETS,
     PROFILE_FOLDERS,
+    TABLES,
     Core,
     CoreResources,
     find_profile,
@@ -18,7 +20,6 @@ from toolchain.hardware import (
 )
 
 SHIPPED = ("loihi1", "loihi2", "tiny")
-TABLES = ("chips", "core", "neuron", "synapse")
 
 
 def text_of(name: str) -> str:
@@ -43,9 +44,9 @@ def test_the_shipped_profiles_are_those_that_are_listed() -> None:
 def test_every_number_of_a_profile_has_a_source_that_is_explained(name: str) -> None:
     profile = find_profile(name)
 
-    held = {
-        f"{table}.{key}" for table in TABLES for key in type(getattr(profile, table)).model_fields
-    }
+    tables = {name: part for name in TABLES if (part := getattr(profile, name)) is not None}
+    tables |= {f"{k}.{source}": part for k in PRESETS for source, part in getattr(profile, k).items()}
+    held = {f"{name}.{key}" for name, part in tables.items() for key in type(part).model_fields}
     assert held == set(profile.facts)
     assert {fact.source for fact in profile.facts.values()} <= set(profile.sources)
     assert all(profile.sources.values())

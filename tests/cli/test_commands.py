@@ -11,6 +11,7 @@ from tests.cli.conftest import Shell, chain
 from toolchain import codec
 from toolchain.cli.main import COMMANDS
 from toolchain.hardware import profile_names
+from toolchain.outline import outline_names
 
 
 def digests(folder: Path) -> dict[str, bytes]:
@@ -48,7 +49,7 @@ def test_mapping_twice_gives_the_same_bytes(shell: Shell, network: Path, tmp_pat
 def test_mapping_again_replaces_an_artifact(shell: Shell, artifact: Path, network: Path) -> None:
     before = digests(artifact)
 
-    assert shell("map", network, "--chip", "tiny", "--placer", "apart", "--out", artifact)[0] == 0
+    assert shell("map", network, "--chip", "tiny", "--packer", "apart", "--out", artifact)[0] == 0
     assert shell("map", network, "--chip", "tiny", "--out", artifact)[0] == 0
 
     assert digests(artifact) == before
@@ -186,7 +187,7 @@ def test_chips_list_and_diff(shell: Shell) -> None:
     names = [chip["name"] for chip in json.loads(shell("chips", "list", "--json")[1])["chips"]]
     differ = json.loads(shell("chips", "diff", "loihi1", "loihi2", "--json")[1])["differ"]
 
-    assert names == ["loihi1", "loihi2", "tiny"]
+    assert names == [*profile_names(), *outline_names()]
     assert differ["core.compartments"] == [1024, 4095]
     assert "same numbers" in shell("chips", "diff", "tiny", "tiny")[1]
 
