@@ -45,7 +45,9 @@ def test_every_number_of_a_profile_has_a_source_that_is_explained(name: str) -> 
     profile = find_profile(name)
 
     tables = {name: part for name in TABLES if (part := getattr(profile, name)) is not None}
-    tables |= {f"{k}.{source}": part for k in PRESETS for source, part in getattr(profile, k).items()}
+    tables |= {
+        f"{k}.{source}": part for k in PRESETS for source, part in getattr(profile, k).items()
+    }
     held = {f"{name}.{key}" for name, part in tables.items() for key in type(part).model_fields}
     assert held == set(profile.facts)
     assert {fact.source for fact in profile.facts.values()} <= set(profile.sources)
