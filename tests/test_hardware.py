@@ -176,6 +176,42 @@ def test_cores_are_numbered_chip_by_chip() -> None:
             'encoding = { value = "nxft",',
             r"\[synapse\] encoding = 'nxft': input should be 'nxtf' or 'loihi2-netx'",
         ),
+        (
+            "tile_columns = { value = 4,",
+            "tile_columns = { value = 3,",
+            r"chips\.columns = 4 is no multiple of mesh\.tile_columns = 3: a mesh has whole rows",
+        ),
+        (
+            "cores_per_tile = { value = 1,",
+            "cores_per_tile = { value = 5,",
+            r"chips\.cores_per_chip = 16 is no multiple of mesh\.cores_per_tile = 5",
+        ),
+        (
+            "chip_columns = { value = 1,",
+            "chip_columns = { value = 2,",
+            r"chips\.chips = 1 is no multiple of mesh\.chip_columns = 2",
+        ),
+        (
+            "chip_crossing_hops = { value = 4,",
+            "chip_crossing_hops = { value = -1,",
+            r"\[mesh\] chip_crossing_hops = -1: input should be greater than or equal to 0",
+        ),
+        ("[mesh]\n", "[mash]\n", r"unknown key 'mash'; did you mean 'mesh'"),
+        (
+            "[sources]\n",
+            "[energy]\nsome = 3\n[sources]\n",
+            r"\[energy\.some\] must be a table, is 3",
+        ),
+        (
+            "[sources]\n",
+            "[power]\nstatic_mw_per_chip = 3.0\n[sources]\n",
+            r"\[power\] static_mw_per_chip = 3\.0: every number of a chip carries its source",
+        ),
+        (
+            "[sources]\n",
+            '[time.x]\nsync_ns = { value = 3, status = "invented", source = "us" }\n[sources]\n',
+            r"\[time\.x\] unknown key 'sync_ns'",
+        ),
         ('name = "tiny"\n', "", r"mine\.toml: key 'name' is missing"),
         (
             'name = "tiny"\n',

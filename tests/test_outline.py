@@ -104,4 +104,6 @@ def test_everything_that_exceeds_an_outline_is_listed() -> None:
         ("'layer2'[0] (and 9 more neurons)", "fan-in", 1200, 64),
         ("the network, by any packing", "cores", 9, 4),
     ]
-    assert count_fit(chain(10, 100, 80), outline("xylo-audio-2")).violations[0].resource == "fan-out"
+    assert (
+        count_fit(chain(10, 100, 80), outline("xylo-audio-2")).violations[0].resource == "fan-out"
+    )
