@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import safetensors

@@ -11,13 +11,14 @@ from toolchain.codec import fingerprint
 from toolchain.errors import DoesNotFitError
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.assemble import assemble
+from toolchain.mapper.calibrate import Calibration
 from toolchain.mapper.numbering import number_cores
 from toolchain.mapper.partition import partition
 from toolchain.mapper.place import PLACERS as PACKERS
 from toolchain.mapper.place import Placement, check_placement
-from toolchain.mapper.quantize import Quantized, Rounding, quantize
+from toolchain.mapper.quantize import Quantized, Rounding, quantize, taken
 from toolchain.mapper.resources import FanOut
-from toolchain.network import Network
+from toolchain.network import Network, QuantizedNetwork
 
 Watch = Callable[[str, int, int], None]  # (what is being done, done, of how many)
 Measure = Callable[[Artifact], Activity]  # how often each neuron of packed cores spikes
@@ -29,26 +30,32 @@ class Mapped:
 
     artifact: Artifact
     roundings: tuple[Rounding, ...]
+    scales: str  # how the scales of the populations were chosen
     remark: str | None = None  # what the placer could not do
 
 
 def map_network(
-    network: Network,
+    network: Network | QuantizedNetwork,
     profile: HardwareProfile,
     *,
     packer: str,
     placer: str = "force",
     measure: Measure | None = None,
     watch: Watch,
+    weight_bits: int | None = None,
+    calibration: Calibration | None = None,
 ) -> Mapped:
-    """Turn a trained network into what the chip loads.
+    """Turn a trained network into what the chip loads; one of integers is taken as it is.
 
     `measure` counts the spikes of the packed cores, by which they are then placed; without it every
     neuron counts one spike per timestep. Raises DoesNotFitError listing every limit that the
     network breaks, in registers and in cores. Same arguments: same bytes.
     """
     watch("quantize", 0, 4)
-    quantized = quantize(network, profile)
+    if isinstance(network, QuantizedNetwork):
+        quantized = taken(network, profile)
+    else:
+        quantized = quantize(network, profile, weight_bits=weight_bits, calibration=calibration)
     watch("pack", 1, 4)
     placement, fan_out = _legal_placement(quantized, profile, packer)
     watch("assemble", 2, 4)
@@ -68,6 +75,7 @@ def map_network(
     return Mapped(
         artifact=make_artifact(profile, numbered.image),
         roundings=quantized.roundings,
+        scales=quantized.scales,
         remark=numbered.refused,
     )
 
