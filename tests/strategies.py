@@ -20,8 +20,7 @@ from toolchain.artifact import Artifact, make_artifact
 from toolchain.encoding import ENCODINGS, PARAMETERS, Encoding
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.assemble import assemble
-from toolchain.mapper.partition import partition
-from toolchain.mapper.place import PLACERS, check_placement
+from toolchain.mapper.pipeline import pack
 from toolchain.network import (
     Input,
     Network,
@@ -91,15 +90,10 @@ def synapses(
     )
 
 
-def place(
-    network: QuantizedNetwork, profile: HardwareProfile, *, placer: str = "first-fit"
-) -> Artifact:
+def place(network: QuantizedNetwork, profile: HardwareProfile, *, packer: str = "akin") -> Artifact:
     """A quantized network on a chip, without the quantizer."""
-    placement = PLACERS[placer](network, profile, partition(network, profile))
-    reach = check_placement(network, profile, placement)
-    return make_artifact(
-        profile, assemble(network, profile, placement, reach, dropped=0, trained="")
-    )
+    packed, bounds = pack(network, profile, packer)
+    return make_artifact(profile, assemble(network, packed, bounds, dropped=0, trained=""))
 
 
 def first_difference(one: Recording, other: Recording) -> str:

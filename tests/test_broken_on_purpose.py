@@ -42,7 +42,7 @@ FAULTS = {
         file="mapper/assemble.py",
         old="    columns = [np.concatenate(column) for column in",
         new="    columns = [np.concatenate(column)[1:] for column in",
-        laws=(CORES, WHOLE + "[first-fit-tiny]", REASSEMBLED + "[first-fit-tiny]"),
+        laws=(CORES, WHOLE + "[akin-tiny]", REASSEMBLED + "[akin-tiny]"),
     ),
     "a threshold is reached, not passed": Fault(
         file="arithmetic.py",
@@ -94,15 +94,15 @@ FAULTS = {
     ),
     "a core's routes are shifted": Fault(
         file="mapper/assemble.py",
-        old="        route_axon=axon,\n",
-        new="        route_axon=np.roll(axon, number == 0),\n",
-        laws=(CORES, WHOLE + "[first-fit-tiny]", REASSEMBLED + "[first-fit-tiny]"),
+        old="            route_axon=routes.axon,\n",
+        new="            route_axon=np.roll(routes.axon, number == 0),\n",
+        laws=(CORES, WHOLE + "[akin-tiny]", REASSEMBLED + "[akin-tiny]"),
     ),
     "a core's axon list is shifted": Fault(
         file="mapper/assemble.py",
-        old="        axon_start=table.start,\n",
-        new="        axon_start=np.minimum(table.start + (number == 0), table.start[-1]),\n",
-        laws=(CORES, WHOLE + "[first-fit-tiny]", REASSEMBLED + "[first-fit-tiny]"),
+        old="            axon_start=lists.start,\n",
+        new="            axon_start=np.minimum(lists.start + (number == 0), lists.start[-1]),\n",
+        laws=(CORES, WHOLE + "[akin-tiny]", REASSEMBLED + "[akin-tiny]"),
     ),
 }
 

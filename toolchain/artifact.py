@@ -25,7 +25,7 @@ from toolchain.network import QuantizedNetwork, QuantizedProjection
 
 IntArray = NDArray[np.int64]
 _MANIFEST = "snn-deploy.artifact"
-_VERSION = 3  # 2: consecutive neurons, no mesh in profiles; 1: one threshold per population
+_VERSION = 3  # 2: blocks start:stop in one format, no mesh; 1: one threshold per population
 _FILES = ("artifact.json", "artifact.safetensors", "profile.json")  # beside the manifest
 
 
@@ -63,6 +63,29 @@ def name_neurons(block: PlacedBlock) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynapseFormat:
+    """One way in which a core writes synapse lists; what it costs, not what arrives where."""
+
+    kind: str  # sparse, run-length or dense
+    weight_bits: int
+    weight_exponent: int
+    delay_bits: int
+    index_bits: int
+    skip_bits: int  # of run-length; 0 elsewhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynapseBits:
+    """What the words of a core's synapse lists hold, in bits."""
+
+    weights: int
+    delays: int
+    indices: int  # and skips
+    headers: int
+    padding: int  # zeros in gaps, end markers and rounding up to words
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Core:
     """One core as the chip holds it.
@@ -76,13 +99,24 @@ class Core:
     number: int  # of the core on the machine, chip by chip
     blocks: tuple[PlacedBlock, ...]
     axon_projection: IntArray  # (in-axons,) index into network.projections
+    axon_format: IntArray  # (in-axons,) index into formats
     axon_start: IntArray  # (in-axons + 1,)
     synapse_compartment: IntArray  # (synapses,)
     synapse_weight: IntArray  # (synapses,)
     route_compartment: IntArray  # (routes,) ascending
     route_core: IntArray  # (routes,) index into Artifact.cores
     route_axon: IntArray  # (routes,)
+    formats: tuple[SynapseFormat, ...]
+    bits: SynapseBits
     needed: CoreResources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """Cores that any packing needs at least, for one reason."""
+
+    name: str
+    cores: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,6 +132,7 @@ class Image:
     input_core: IntArray  # (routes,) index into cores
     input_axon: IntArray  # (routes,)
     lower_bound: int  # cores that any packing would need at least
+    bounds: tuple[Bound, ...]  # what each resource by itself makes necessary
     dropped: int  # trained synapses whose weight rounded to zero
     trained: str  # fingerprint of the trained Network that this came from
     placer: str | None = None  # what chose the cores' numbers; None: they are as packed
@@ -211,6 +246,8 @@ def _index_laws(image: Image) -> Iterator[bool]:
         yield all(_within(b.neurons, sizes.get(b.population, 0)) for b in core.blocks)
         yield used == sum(block.size for block in core.blocks)
         yield len(core.axon_start) == len(core.axon_projection) + 1
+        yield len(core.axon_format) == len(core.axon_projection)
+        yield _within(core.axon_format, len(core.formats))
         yield core.axon_start[0] == 0 and core.axon_start[-1] == len(core.synapse_weight)
         yield bool(np.all(np.diff(core.axon_start) >= 0))
         yield len(core.synapse_compartment) == len(core.synapse_weight)

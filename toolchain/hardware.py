@@ -49,7 +49,8 @@ class CoreResources:
     synapse_words: int  # words of synaptic memory
     threshold_profiles: int  # different thresholds
     decay_profiles: int  # different (decay_u, decay_v)
-    synapse_formats: int  # different (weight bits, weight exponent, delay)
+    synapse_formats: int  # different ways of writing lists: kind, index, weight, exponent, delay
+    memory_words: int  # compartments, in-axons, out-axons and synapse words together
 
     def shortfalls(self, held: CoreResources) -> list[tuple[str, int, int]]:
         """(resource, needed, held) of every resource that does not suffice."""
@@ -126,6 +127,8 @@ class Core(_Table):
     threshold_profiles: Count
     decay_profiles: Count
     synapse_formats: Count
+    memory_words: Count
+    out_axons_per_neuron: Count  # entries of one neuron
 
     def resources(self) -> CoreResources:
         """What is held, in the form that needs are counted in."""
@@ -148,7 +151,7 @@ class Neuron(_Table):
 class Synapse(_Table):
     """What one synapse can be, and the constants of the formula that costs a list of them."""
 
-    encoding: Literal["nxtf", "loihi2-netx"]
+    encoding: Literal["nxtf", "nengo", "loihi2-netx"]
     weight_bits: Annotated[int, Field(ge=2, le=8)]
     weight_exponent_max: Annotated[int, Field(ge=0, le=7)]
     delay_max: Annotated[int, Field(ge=1, le=63)]  # timesteps from spike to current
@@ -159,6 +162,8 @@ class Synapse(_Table):
     marker_bits: Annotated[int, Field(ge=0, le=64)]
     index_bits_min: Annotated[int, Field(ge=1, le=30)]
     index_bits_max: Annotated[int, Field(ge=1, le=30)]
+    skip_bits_min: Annotated[int, Field(ge=1, le=30)]
+    skip_bits_max: Annotated[int, Field(ge=1, le=30)]
     delay_bits_min: Annotated[int, Field(ge=1, le=6)]
     accumulator_bits: Bits  # compartments x 2^delay bits share 2^this slots
 
@@ -166,6 +171,8 @@ class Synapse(_Table):
     def _ordered(self) -> Synapse:
         if self.index_bits_min > self.index_bits_max:
             raise ValueError("index_bits_min exceeds index_bits_max")
+        if self.skip_bits_min > self.skip_bits_max:
+            raise ValueError("skip_bits_min exceeds skip_bits_max")
         return self
 
 

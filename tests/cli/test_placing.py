@@ -15,7 +15,7 @@ from toolchain.outline import outline_names
 @pytest.fixture
 def measured(shell: Shell, network: Path, stimulus: Path, tmp_path: Path) -> Path:
     """The network on loihi1, every block on a core of its own, placed by counted spikes."""
-    asked = ["--chip", "loihi1", "--packer", "apart", "--stimulus", stimulus]
+    asked = ["--chip", "loihi1", "--packer", "sequential", "--stimulus", stimulus]
     assert shell("map", network, *asked, "--out", tmp_path / "placed")[0] == 0
     return tmp_path / "placed"
 
@@ -83,7 +83,7 @@ def test_the_spikes_that_cores_were_placed_by_are_kept(measured: Path) -> None:
 def test_every_placer_can_be_asked_for(
     placer: str, shell: Shell, network: Path, tmp_path: Path
 ) -> None:
-    asked = ["--chip", "tiny", "--placer", placer, "--packer", "apart", "--json"]
+    asked = ["--chip", "tiny", "--placer", placer, "--packer", "sequential", "--json"]
     answer = json.loads(shell("map", network, *asked, "--out", tmp_path / "a")[1])
 
     assert answer["traffic"]["placer"] == placer

@@ -111,11 +111,11 @@ def test_recording_states_changes_no_spike(backend: str, case: Case) -> None:
         np.testing.assert_array_equal(without.raster.spikes[name], spikes)
 
 
-@pytest.mark.parametrize("placer", ["first-fit", "apart"])
+@pytest.mark.parametrize("packer", ["akin", "sequential"])
 @settings(max_examples=20)
 @given(case=cases())
-def test_where_neurons_are_placed_changes_no_spike(placer: str, case: Case) -> None:
-    packed = place(case.network, CRAMPED, placer=placer)
+def test_where_neurons_are_placed_changes_no_spike(packer: str, case: Case) -> None:
+    packed = place(case.network, CRAMPED, packer=packer)
     roomy = place(case.network, find_profile("loihi1"))
 
     one = run("reference", packed, case.stimulus)

@@ -246,7 +246,7 @@ def renumbered(artifact: Artifact, placer: str, activity: Activity) -> Artifact:
 @settings(max_examples=4)
 @given(case=cases(), seed=seeds())
 def test_where_cores_stand_changes_no_spike(placer: str, case: Case, seed: int) -> None:
-    packed = place(case.network, MACHINES["tiny"], placer="apart")
+    packed = place(case.network, MACHINES["tiny"], packer="sequential")
     placed = renumbered(packed, placer, measured(case.network, seed))
 
     backend = get_backend("simulator")
@@ -263,7 +263,7 @@ def test_out_axons_to_other_chips_are_counted_again_and_stay_legal(
     placer: str, network: QuantizedNetwork, seed: int
 ) -> None:
     profile = MACHINES["small chips"]
-    packed = place(network, profile, placer="apart")
+    packed = place(network, profile, packer="sequential")
     placed = renumbered(packed, placer, measured(network, seed))
 
     chip = [core.number // profile.chips.cores_per_chip for core in placed.cores]
@@ -284,7 +284,7 @@ def test_where_a_placer_would_overfill_a_core_the_order_of_packing_stays() -> No
         ),
         output="two",
     )
-    packed = place(network, profile, placer="apart")
+    packed = place(network, profile, packer="sequential")
     held = max(core.needed.out_axons for core in packed.cores)
     core = profile.core.model_copy(update={"out_axons": held})
     tight = profile.model_copy(update={"core": core})
@@ -296,7 +296,7 @@ def test_where_a_placer_would_overfill_a_core_the_order_of_packing_stays() -> No
 
     assert numbered.image.placer == "in-order"
     assert numbered.refused is not None
-    assert "'away' would need 32 out-axons on a core that holds 16" in numbered.refused
+    assert "'away' would need 32 out axons on a core that holds 16" in numbered.refused
     assert [c.number for c in numbered.image.cores] == [0, 1]
     assert fits.refused is None
     assert [c.number for c in fits.image.cores] == [0, 8]

@@ -113,7 +113,8 @@ def artifact() -> Artifact:
         ),
         output="two",
     )
-    return place(network, LOIHI, placer="apart")
+    few = LOIHI.core.model_copy(update={"compartments": 2})
+    return place(network, LOIHI.model_copy(update={"core": few}), packer="sequential")
 
 
 def test_the_events_of_a_small_artifact_are_these() -> None:

@@ -65,7 +65,7 @@ def _artifact() -> Artifact:
         output="output",
     )
     profile = find_profile("tiny")
-    return map_network(network, profile, packer="first-fit", watch=lambda *_: None).artifact
+    return map_network(network, profile, packer="akin", watch=lambda *_: None).artifact
 
 
 def _raster(sizes: dict[str, int]) -> Raster:

@@ -116,7 +116,7 @@ class _Demo:
                 mapped = map_network(
                     network,
                     profile,
-                    packer="first-fit",
+                    packer="akin",
                     placer="force",
                     measure=measuring(self.out / "run", None, watch),
                     watch=watch,

@@ -23,8 +23,8 @@ from toolchain.cli.output import (
 )
 from toolchain.cli.traffic import at_work, measuring, show_work, stimulus_option
 from toolchain.mapper.counting import count_fit
+from toolchain.mapper.pack import PACKERS
 from toolchain.mapper.pipeline import Mapped, map_network
-from toolchain.mapper.place import PLACERS as PACKERS
 from toolchain.mapper.placement import PLACERS
 from toolchain.mapper.quantize import Rounding
 from toolchain.network import Network
@@ -35,9 +35,9 @@ network_argument = click.argument("network", metavar="RUN|NETWORK", type=click.P
 packer_option = click.option(
     "--packer",
     type=click.Choice(list(PACKERS)),
-    default="first-fit",
+    default=next(iter(PACKERS)),
     show_default=True,
-    help="first-fit: blocks share cores where they fit; apart: every block on a core of its own.",
+    help="akin: neurons with common sources share cores; sequential: runs of neurons in order.",
 )
 placer_option = click.option(
     "--placer",
@@ -170,7 +170,8 @@ def show_mapping(mapped: Mapped) -> None:
     cores, synapses = summary["cores"], summary["synapses"]
     say(
         f"cores     {cores['used']} used of {cores['available']}; any packing needs at least"
-        f" {cores['lower_bound']}"
+        f" {cores['lower_bound']} (bound: {' and '.join(cores['binding'])}); gap"
+        f" {cores['used'] - cores['lower_bound']}"
     )
     say(
         f"synapses  {synapses['stored']:,} stored, {synapses['dropped_as_zero']:,} dropped because"

@@ -38,18 +38,29 @@ def number_cores(
     between = traffic(reach(image), activity).between
     numbers = PLACERS[placer](profile, between)
     placed = _cores(profile, image.cores, numbers)
-    overfull = [
-        core for core in placed if core.needed.out_axons > profile.core.resources().out_axons
-    ]
-    if overfull:
+    lacking = [what for core in placed for what in _lacking(profile, core, numbers)]
+    if lacking:
+        resource, needed, held = lacking[0]
         reason = (
-            f"'{placer}' would need {overfull[0].needed.out_axons:,} out-axons on a core that holds"
-            f" {profile.core.out_axons:,}; the cores stay in the order of packing"
+            f"'{placer}' would need {needed:,} {resource.replace('_', ' ')} on a core that holds"
+            f" {held:,}; the cores stay in the order of packing"
         )
         return Numbered(image=replace(image, placer=IN_ORDER, activity=activity), refused=reason)
     return Numbered(
         image=replace(image, cores=placed, placer=placer, activity=activity), refused=None
     )
+
+
+def _lacking(profile: HardwareProfile, core: Core, numbers: IntArray) -> list[tuple[str, int, int]]:
+    """(resource, needed, held) of what a core lacks where it stands."""
+    chips = numbers // profile.chips.cores_per_chip
+    remote = chips[core.route_core] != profile.chip_of(core.number)
+    entries = np.where(remote, profile.core.out_axon_cost_remote, 1)
+    furthest = int(np.bincount(core.route_compartment, entries).max(initial=0))
+    found = core.needed.shortfalls(profile.core.resources())
+    if furthest > profile.core.out_axons_per_neuron:
+        found.append(("out axons of one neuron", furthest, profile.core.out_axons_per_neuron))
+    return found
 
 
 def _cores(profile: HardwareProfile, cores: Sequence[Core], numbers: IntArray) -> tuple[Core, ...]:
@@ -60,7 +71,11 @@ def _cores(profile: HardwareProfile, cores: Sequence[Core], numbers: IntArray) -
     placed = []
     for index, core in enumerate(cores):
         away = [int((chip[core.route_core] != chip[index]).sum()) for chip in (before, after)]
-        out_axons = core.needed.out_axons + surcharge * (away[1] - away[0])
-        needed = replace(core.needed, out_axons=out_axons)
+        more = surcharge * (away[1] - away[0])
+        needed = replace(
+            core.needed,
+            out_axons=core.needed.out_axons + more,
+            memory_words=core.needed.memory_words + more,
+        )
         placed.append(replace(core, number=int(numbers[index]), needed=needed))
     return tuple(placed)

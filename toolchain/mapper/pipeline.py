@@ -11,13 +11,13 @@ from toolchain.codec import fingerprint
 from toolchain.errors import DoesNotFitError
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.assemble import assemble
+from toolchain.mapper.bound import Bounds, lower_bound
 from toolchain.mapper.calibrate import Calibration
+from toolchain.mapper.legality import check_neurons, check_packing, too_few_cores
 from toolchain.mapper.numbering import number_cores
-from toolchain.mapper.partition import partition
-from toolchain.mapper.place import PLACERS as PACKERS
-from toolchain.mapper.place import Placement, check_placement
+from toolchain.mapper.pack import PACKERS
 from toolchain.mapper.quantize import Quantized, Rounding, quantize, taken
-from toolchain.mapper.resources import FanOut
+from toolchain.mapper.resources import Packed
 from toolchain.network import Network, QuantizedNetwork
 
 Watch = Callable[[str, int, int], None]  # (what is being done, done, of how many)
@@ -57,19 +57,19 @@ def map_network(
     else:
         quantized = quantize(network, profile, weight_bits=weight_bits, calibration=calibration)
     watch("pack", 1, 4)
-    placement, fan_out = _legal_placement(quantized, profile, packer)
+    packed, bounds = _legal_packing(quantized, profile, packer)
     watch("assemble", 2, 4)
     image = assemble(
         quantized.network,
-        profile,
-        placement,
-        fan_out,
+        packed,
+        bounds,
         dropped=quantized.dropped,
         trained=fingerprint(network),
     )
     watch("place", 3, 4)
-    packed = make_artifact(profile, image)
-    activity = assumed_activity(image.network) if measure is None else measure(packed)
+    activity = assumed_activity(image.network)
+    if measure is not None:
+        activity = measure(make_artifact(profile, image))
     numbered = number_cores(profile, image, activity, placer)
     watch("place", 4, 4)
     return Mapped(
@@ -80,17 +80,31 @@ def map_network(
     )
 
 
-def _legal_placement(
+def pack(network: QuantizedNetwork, profile: HardwareProfile, packer: str) -> tuple[Packed, Bounds]:
+    """Packed cores, counted and found legal, and what any packing needs at least.
+
+    Raises DoesNotFitError: neurons that exceed a core alone, and a network that no packing holds,
+    before anything is packed.
+    """
+    found = check_neurons(network, profile)
+    bounds = lower_bound(network, profile)
+    if bounds.cores > profile.cores:
+        found.append(too_few_cores(profile, bounds.cores, "the network, by any packing"))
+    if found:
+        raise DoesNotFitError(f"the network exceeds '{profile.name}'", found)
+    packing = PACKERS[packer](network, profile)
+    return check_packing(network, profile, packing), bounds
+
+
+def _legal_packing(
     quantized: Quantized, profile: HardwareProfile, packer: str
-) -> tuple[Placement, FanOut]:
-    """Partition and place; what quantizing found illegal is listed with what the cores lack."""
+) -> tuple[Packed, Bounds]:
+    """Packed cores; what quantizing found illegal is listed with what the cores lack."""
     found = list(quantized.violations)
     try:
-        blocks = partition(quantized.network, profile)
-        placement = PACKERS[packer](quantized.network, profile, blocks)
-        fan_out = check_placement(quantized.network, profile, placement)
+        result = pack(quantized.network, profile, packer)
     except DoesNotFitError as lacking:
         found += lacking.violations
     if found:
         raise DoesNotFitError(f"the network does not fit '{profile.name}'", found)
-    return placement, fan_out
+    return result

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from toolchain.artifact import Artifact, Core
+from toolchain.artifact import Artifact, Core, SynapseBits
 from toolchain.hardware import CoreResources
 
 
@@ -23,6 +23,8 @@ def mapping_summary(artifact: Artifact) -> dict[str, Any]:
         "cores": {
             "used": len(artifact.cores),
             "lower_bound": artifact.image.lower_bound,
+            "bounds": {bound.name: bound.cores for bound in artifact.image.bounds},
+            "binding": _binding(artifact),
             "available": profile.cores,
             "per_layer": {p.name: _cores_of(artifact.cores, p.name) for p in network.populations},
         },
@@ -32,11 +34,21 @@ def mapping_summary(artifact: Artifact) -> dict[str, Any]:
         "synapses": {
             "stored": sum(len(core.synapse_weight) for core in artifact.cores),
             "dropped_as_zero": artifact.image.dropped,
+            "bits": {
+                field.name: sum(getattr(core.bits, field.name) for core in artifact.cores)
+                for field in fields(SynapseBits)
+            },
         },
         "encoding": None if network.encoding is None else str(network.encoding),
         "neurons": sum(population.size for population in network.populations),
         "fingerprint": artifact.fingerprint,
     }
+
+
+def _binding(artifact: Artifact) -> list[str]:
+    """The resources of which any packing needs as many cores as the lower bound says."""
+    image = artifact.image
+    return [bound.name for bound in image.bounds if bound.cores == image.lower_bound]
 
 
 def _cores_of(cores: Sequence[Core], population: str) -> int:

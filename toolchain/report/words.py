@@ -20,6 +20,7 @@ RESOURCES = {
     "threshold_profiles": "threshold profiles",
     "decay_profiles": "decay profiles",
     "synapse_formats": "synapse formats",
+    "memory_words": "words of all memories",
 }
 BUDGETS = ("compartments", "in_axons", "out_axons", "synapse_words")  # those that fill a core
 
