@@ -56,6 +56,19 @@ def test_the_table_of_mappings_is_written_from_its_results(monkeypatch: pytest.M
     assert mapping.TABLE.read_text() == mapping.document(json.loads(mapping.RESULTS.read_text()))
 
 
+def test_the_table_of_placers_is_written_from_its_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    placement = importlib.import_module("placement")
+    results = json.loads(placement.RESULTS.read_text())
+
+    assert placement.TABLE.read_text() == placement.document(results)
+    assert {case["placer"] for case in results["cases"]} == set(placement.PLACERS)
+    assert {case["network"] for case in results["cases"]} == set(placement.NETWORKS)
+    for case in results["cases"]:
+        if case["placer"] == "force":
+            assert case["hops"] <= 0.7 * case["hops_in_order"], case["network"]
+
+
 def test_the_readme_quotes_only_figures_of_that_table() -> None:
     readme = (ROOT / "README.md").read_text()
     measured = readme[readme.index("## Measured") : readme.index("Every figure")]

@@ -9,7 +9,9 @@ import pytest
 
 from toolchain.errors import ConfigError, FileError, InputError
 from toolchain.hardware import (
+    PRESETS,
     PROFILE_FOLDERS,
+    TABLES,
     Core,
     CoreResources,
     find_profile,
@@ -18,7 +20,6 @@ from toolchain.hardware import (
 )
 
 SHIPPED = ("loihi1", "loihi2", "tiny")
-TABLES = ("chips", "core", "neuron", "synapse")
 
 
 def text_of(name: str) -> str:
@@ -43,9 +44,11 @@ def test_the_shipped_profiles_are_those_that_are_listed() -> None:
 def test_every_number_of_a_profile_has_a_source_that_is_explained(name: str) -> None:
     profile = find_profile(name)
 
-    held = {
-        f"{table}.{key}" for table in TABLES for key in type(getattr(profile, table)).model_fields
+    tables = {name: part for name in TABLES if (part := getattr(profile, name)) is not None}
+    tables |= {
+        f"{k}.{source}": part for k in PRESETS for source, part in getattr(profile, k).items()
     }
+    held = {f"{name}.{key}" for name, part in tables.items() for key in type(part).model_fields}
     assert held == set(profile.facts)
     assert {fact.source for fact in profile.facts.values()} <= set(profile.sources)
     assert all(profile.sources.values())
@@ -182,6 +185,42 @@ def test_cores_are_numbered_chip_by_chip() -> None:
             'encoding = { value = "nxtf",',
             'encoding = { value = "nxft",',
             r"\[synapse\] encoding = 'nxft': input should be 'nxtf', 'nengo' or 'loihi2-netx'",
+        ),
+        (
+            "tile_columns = { value = 4,",
+            "tile_columns = { value = 3,",
+            r"chips\.columns = 4 is no multiple of mesh\.tile_columns = 3: a mesh has whole rows",
+        ),
+        (
+            "cores_per_tile = { value = 1,",
+            "cores_per_tile = { value = 5,",
+            r"chips\.cores_per_chip = 16 is no multiple of mesh\.cores_per_tile = 5",
+        ),
+        (
+            "chip_columns = { value = 1,",
+            "chip_columns = { value = 2,",
+            r"chips\.chips = 1 is no multiple of mesh\.chip_columns = 2",
+        ),
+        (
+            "chip_crossing_hops = { value = 4,",
+            "chip_crossing_hops = { value = -1,",
+            r"\[mesh\] chip_crossing_hops = -1: input should be greater than or equal to 0",
+        ),
+        ("[mesh]\n", "[mash]\n", r"unknown key 'mash'; did you mean 'mesh'"),
+        (
+            "[sources]\n",
+            "[energy]\nsome = 3\n[sources]\n",
+            r"\[energy\.some\] must be a table, is 3",
+        ),
+        (
+            "[sources]\n",
+            "[power]\nstatic_mw_per_chip = 3.0\n[sources]\n",
+            r"\[power\] static_mw_per_chip = 3\.0: every number of a chip carries its source",
+        ),
+        (
+            "[sources]\n",
+            '[time.x]\nsync_ns = { value = 3, status = "invented", source = "us" }\n[sources]\n',
+            r"\[time\.x\] unknown key 'sync_ns'; (did you mean|known are) .*sync_",
         ),
         ('name = "tiny"\n', "", r"mine\.toml: key 'name' is missing"),
         (

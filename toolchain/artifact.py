@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
 from toolchain import codec
+from toolchain.activity import Activity, neurons
 from toolchain.arithmetic import ACTIVATION_LIMIT
 from toolchain.errors import FileError, InputError
 from toolchain.files import fit, read_bytes, read_json, sha256, to_json, write_json
@@ -25,7 +26,7 @@ from toolchain.network import QuantizedNetwork, QuantizedProjection, activation_
 
 IntArray = NDArray[np.int64]
 _MANIFEST = "snn-deploy.artifact"
-_VERSION = 3  # 1 held one threshold per population, 2 only blocks start:stop in one format
+_VERSION = 3  # 2: blocks start:stop in one format, no mesh; 1: one threshold per population
 _FILES = ("artifact.json", "artifact.safetensors", "profile.json")  # beside the manifest
 
 
@@ -135,6 +136,8 @@ class Image:
     bounds: tuple[Bound, ...]  # what each resource by itself makes necessary
     dropped: int  # trained synapses whose weight rounded to zero
     trained: str  # fingerprint of the trained Network that this came from
+    placer: str | None = None  # what chose the cores' numbers; None: they are as packed
+    activity: Activity | None = None  # the spikes that the cores were placed by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -218,7 +221,7 @@ def read_artifact(folder: Path) -> Artifact:
     _check_files(folder, manifest)
     profile = fit(HardwareProfile, read_json(folder / "profile.json"), folder / "profile.json")
     artifact = make_artifact(profile, codec.read(Image, folder, "artifact"))
-    if not all(_index_laws(artifact.image)):
+    if not all((*_number_laws(artifact), *_index_laws(artifact.image))):
         raise FileError(
             f"{folder}: a table of its cores points outside; run 'snn-deploy map' again"
         )
@@ -237,6 +240,15 @@ def _check_activation(folder: Path, network: QuantizedNetwork) -> None:
                 f" holds {ACTIVATION_LIMIT - 1:,}, over by {bound - ACTIVATION_LIMIT + 1:,}; lower"
                 " its weight exponents or weights, or run 'snn-deploy map' on the trained network"
             )
+
+
+def _number_laws(artifact: Artifact) -> Iterator[bool]:
+    """Whether every core has a number of its own on the machine."""
+    numbers = np.array([core.number for core in artifact.cores], np.int64)
+    yield len(np.unique(numbers)) == len(numbers)
+    yield _within(numbers, artifact.profile.cores)
+    activity = artifact.image.activity
+    yield activity is None or len(activity.spikes) == neurons(artifact.network)
 
 
 def _index_laws(image: Image) -> Iterator[bool]:

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import safetensors
@@ -188,10 +188,10 @@ def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
 
 
 def _fields_at(model: type[BaseModel], tables: list[str]) -> list[str]:
-    """The known keys of the table at a path of table names."""
+    """The known keys of the table at a path of table names; a name within a mapping is passed."""
     for table in tables:
         field = model.model_fields.get(table)
-        if field is None or not isinstance(field.annotation, type):
-            return []
-        model = field.annotation
+        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+        inner = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        model = inner[0] if inner else model
     return list(model.model_fields)

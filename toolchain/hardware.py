@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from toolchain.errors import ConfigError, InputError, did_you_mean
+from toolchain.errors import ConfigError, InputError, UnsupportedError, did_you_mean
 from toolchain.files import fit, read_toml
 
 Count = Annotated[int, Field(ge=1, le=2**30)]
+Amount = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Bits = Annotated[int, Field(ge=1, le=64)]
 Status = Literal["published", "inferred", "unknown", "invented"]
 
@@ -66,6 +67,53 @@ class Chips(_Table):
     chips: Count
     cores_per_chip: Count
     columns: Count  # of the mesh of cores on a chip
+
+
+class Mesh(_Table):
+    """How cores stand in tiles, tiles on a chip, and chips on a board.
+
+    Cores are numbered chip by chip, tile by tile, row by row; a router per tile joins the mesh.
+    """
+
+    cores_per_tile: Count
+    tile_columns: Count  # of the mesh of tiles on a chip
+    chip_columns: Count  # of the mesh of chips
+    chip_crossing_hops: Annotated[int, Field(ge=0, le=2**20)]  # a step to the next chip, beyond 1
+
+
+class EnergyPreset(_Table):
+    """Energy per event in pJ, all of one source; `mapper/estimate.py` has the formula."""
+
+    synapse_sparse_pj: Amount  # one stored synapse visited by a spike
+    synapse_dense_pj: Amount
+    neuron_idle_pj: Amount  # one neuron for one timestep without input
+    neuron_active_pj: Amount  # ... that is updated
+    neuron_spike_pj: Amount  # added where it spikes
+    message_pj: Amount  # one spike sent to one core
+    same_tile_pj: Amount  # its way within a tile
+    hop_x_pj: Amount  # its way to the next tile east or west
+    hop_y_pj: Amount
+
+
+class TimePreset(_Table):
+    """Time per event in ns, all of one source; `mapper/estimate.py` has the formula."""
+
+    synapse_sparse_ns: Amount
+    synapse_dense_ns: Amount
+    neuron_idle_ns: Amount
+    neuron_active_ns: Amount
+    neuron_spike_ns: Amount
+    message_out_ns: Amount
+    message_in_ns: Amount
+    sync_tile_ns: Amount  # the barrier that ends a timestep, where one tile is used
+    sync_chip_ns: Amount  # ... where a whole chip is
+    sync_board_ns: Amount  # ... where several chips are
+
+
+class Power(_Table):
+    """Power that is drawn whatever the network does."""
+
+    static_mw_per_chip: Amount
 
 
 class Core(_Table):
@@ -138,6 +186,10 @@ class HardwareProfile(_Table):
     core: Core
     neuron: Neuron
     synapse: Synapse
+    mesh: Mesh
+    energy: Mapping[str, EnergyPreset] = Field(default={})  # by source; none: nobody published one
+    time: Mapping[str, TimePreset] = Field(default={})
+    power: Power | None = None
     facts: Mapping[str, Fact] = Field(repr=False)  # "core.compartments" -> its source
     sources: Mapping[str, str] = Field(repr=False)
 
@@ -150,6 +202,36 @@ class HardwareProfile(_Table):
             )
         return self
 
+    @model_validator(mode="after")
+    def _whole_rows(self) -> HardwareProfile:
+        chips, mesh = self.chips, self.mesh
+        width = chips.columns // mesh.tile_columns
+        for name, whole, part in (
+            ("chips.cores_per_chip", chips.cores_per_chip, "mesh.cores_per_tile"),
+            ("chips.columns", chips.columns, "mesh.tile_columns"),
+            ("mesh.cores_per_tile", mesh.cores_per_tile, "chips.columns / mesh.tile_columns"),
+            (
+                "the tiles of a chip",
+                chips.cores_per_chip // mesh.cores_per_tile,
+                "mesh.tile_columns",
+            ),
+            ("chips.chips", chips.chips, "mesh.chip_columns"),
+        ):
+            parts = {
+                "mesh.cores_per_tile": mesh.cores_per_tile,
+                "mesh.tile_columns": mesh.tile_columns,
+            }
+            parts |= {
+                "mesh.chip_columns": mesh.chip_columns,
+                "chips.columns / mesh.tile_columns": width,
+            }
+            if not parts[part] or whole % parts[part]:
+                raise ValueError(
+                    f"{name} = {whole} is no multiple of {part} = {parts[part]}: a mesh has whole"
+                    " rows of whole tiles"
+                )
+        return self
+
     @property
     def cores(self) -> int:
         """Cores on all chips together."""
@@ -160,7 +242,8 @@ class HardwareProfile(_Table):
         return core // self.chips.cores_per_chip
 
 
-_TABLES = ("chips", "core", "neuron", "synapse")
+TABLES = ("chips", "core", "neuron", "synapse", "mesh", "power")
+PRESETS = ("energy", "time")  # tables of tables, one per source
 _HERE = Path(__file__).parent
 PROFILE_FOLDERS = (_HERE / "hw_profiles", _HERE.parent / "hw_profiles")  # wheel, source tree
 
@@ -169,13 +252,37 @@ def read_profile(path: Path) -> HardwareProfile:
     """Read a profile file.
 
     Raises ConfigError naming file, table and key for an unknown, missing or impossible value, and
-    for a number whose source is not among [sources].
+    for a number whose source is not among [sources]; UnsupportedError for a chip whose neurons are
+    not known well enough to map onto (`outline`).
     """
     table = read_toml(path)
+    if is_outline(table):
+        raise _only_counted(path)
+    return fit(HardwareProfile, plain_numbers(table, path), path)
+
+
+def is_outline(table: Mapping[str, Any]) -> bool:
+    """Whether a profile's table says that its neurons' arithmetic is unknown (`outline`)."""
+    neuron = table.get("neuron")
+    arithmetic = neuron.get("arithmetic") if isinstance(neuron, dict) else None
+    return isinstance(arithmetic, dict) and arithmetic.get("value") == "unknown"
+
+
+def _only_counted(path: Path) -> UnsupportedError:
+    return UnsupportedError(
+        f"{path.stem}: this chip can only be counted: the arithmetic of its neurons is not held"
+        " here to the bit; 'snn-deploy check' says what would fit, and 'snn-deploy chips show' what"
+        " is missing"
+    )
+
+
+def plain_numbers(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """A profile's table with plain numbers, and `facts`: what stood beside each of them."""
+    tables = _tables(table, path)
     facts = {
         f"{name}.{key}": _fact(value, f"{path}: [{name}] {key}")
-        for name in _TABLES
-        for key, value in _section(table, name, path).items()
+        for name, section in tables.items()
+        for key, value in section.items()
     }
     sources = _section(table, "sources", path)
     for key, fact in facts.items():
@@ -184,15 +291,33 @@ def read_profile(path: Path) -> HardwareProfile:
                 f"{path}: {key}: source '{fact.source}' is not in [sources];"
                 f" {did_you_mean(fact.source, sources)}"
             )
-    plain = {name: _values(facts, name) for name in _TABLES}
-    rest = {key: value for key, value in table.items() if key not in plain}
-    return fit(HardwareProfile, rest | plain | {"facts": facts}, path)
+    rest = {key: value for key, value in table.items() if key not in (*TABLES, *PRESETS)}
+    plain: dict[str, Any] = {}
+    for name in tables:
+        kind, _, preset = name.partition(".")
+        if preset:
+            plain.setdefault(kind, {})[preset] = _values(facts, name)
+        else:
+            plain[name] = _values(facts, name)
+    return rest | plain | {"facts": facts}
 
 
-def _section(table: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
+def _tables(table: Mapping[str, Any], path: Path) -> dict[str, Mapping[str, Any]]:
+    """Every table of numbers that is there, by its name in the file."""
+    found = {name: _section(table, name, path) for name in TABLES if name in table}
+    for kind in PRESETS:
+        presets = _section(table, kind, path)
+        found |= {f"{kind}.{name}": _section(presets, name, path, within=kind) for name in presets}
+    return found
+
+
+def _section(
+    table: Mapping[str, Any], name: str, path: Path, *, within: str = ""
+) -> Mapping[str, Any]:
     section = table.get(name, {})
     if not isinstance(section, dict):
-        raise ConfigError(f"{path}: [{name}] must be a table, is {section!r}")
+        where = f"{within}.{name}" if within else name
+        raise ConfigError(f"{path}: [{where}] must be a table, is {section!r}")
     return section
 
 
@@ -206,11 +331,10 @@ def _fact(value: Any, where: str) -> Fact:
 
 
 def _values(facts: Mapping[str, Fact], table: str) -> dict[str, Any]:
-    prefix = f"{table}."
     return {
-        key.removeprefix(prefix): fact.value
+        key.rpartition(".")[2]: fact.value
         for key, fact in facts.items()
-        if key.startswith(prefix)
+        if key.rpartition(".")[0] == table
     }
 
 
@@ -229,6 +353,8 @@ def find_profile(name_or_file: str) -> HardwareProfile:
     for folder in PROFILE_FOLDERS:
         if (folder / f"{name_or_file}.toml").is_file():
             return read_profile(folder / f"{name_or_file}.toml")
+        if (folder / "outlines" / f"{name_or_file}.toml").is_file():
+            raise _only_counted(Path(name_or_file))
     raise InputError(
         f"no chip '{name_or_file}'; {did_you_mean(name_or_file, profile_names())}"
         " A profile of your own is given as a path that ends in .toml."

@@ -13,6 +13,7 @@ from toolchain import codec
 from toolchain.backends import memory, simulator_ways
 from toolchain.cli.main import COMMANDS
 from toolchain.hardware import profile_names
+from toolchain.outline import outline_names
 
 
 def digests(folder: Path) -> dict[str, bytes]:
@@ -190,7 +191,7 @@ def test_chips_list_and_diff(shell: Shell) -> None:
     names = [chip["name"] for chip in json.loads(shell("chips", "list", "--json")[1])["chips"]]
     differ = json.loads(shell("chips", "diff", "loihi1", "loihi2", "--json")[1])["differ"]
 
-    assert names == ["loihi1", "loihi2", "tiny"]
+    assert names == [*profile_names(), *outline_names()]
     assert differ["core.compartments"] == [1024, 4095]
     assert "same numbers" in shell("chips", "diff", "tiny", "tiny")[1]
 

@@ -18,6 +18,7 @@ from toolchain.cli.mapping import show_mapping
 from toolchain.cli.output import Watcher, exit_with, json_option, say, say_json, share
 from toolchain.cli.reporting import write_html
 from toolchain.cli.running import SPECIFICATION, record, show_verdict, trained_raster
+from toolchain.cli.traffic import at_work, measuring, show_work
 from toolchain.cli.train import train
 from toolchain.errors import FileError, InputError
 from toolchain.files import write_bytes, write_json
@@ -80,7 +81,7 @@ def demo_command(out: Path, chip: str, as_json: bool) -> None:
         "accuracy": verdict.accuracy,
         "density": trained["density"],
         "unrolled_connectivity": trained["unrolled_connectivity"],
-        "map": mapping_summary(mapped.artifact),
+        "map": mapping_summary(mapped.artifact) | at_work(mapped.artifact).to_json(),
         "verify": verdict.to_json(),
         "seconds": demo.seconds,
     }
@@ -112,10 +113,19 @@ class _Demo:
         with self.step("map", f"onto the cores of '{profile.name}', {profile.title}"):
             network = read_network(self.out / "run")
             with Watcher() as watch:
-                mapped = map_network(network, profile, packer="akin", watch=watch)
+                mapped = map_network(
+                    network,
+                    profile,
+                    packer="akin",
+                    placer="force",
+                    measure=measuring(self.out / "run", None, watch),
+                    watch=watch,
+                )
             write_artifact(mapped.artifact, self.out / "artifact")
             if not self.quiet:
                 show_mapping(mapped)
+                say()
+                show_work(at_work(mapped.artifact))
         return mapped
 
     def verify(self, artifact: Artifact) -> Verdict:

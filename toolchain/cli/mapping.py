@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from toolchain.arithmetic import ACTIVATION_LIMIT, STATE_LIMIT
 from toolchain.artifact import write_artifact
-from toolchain.cli.inputs import read_mappable, read_stimulus
+from toolchain.cli.inputs import read_network
 from toolchain.cli.output import (
     Watcher,
     chip_option,
@@ -18,17 +18,19 @@ from toolchain.cli.output import (
     say_json,
     show,
     table,
+    violations_json,
 )
-from toolchain.errors import FileError, InputError
-from toolchain.hardware import find_profile
-from toolchain.mapper.calibrate import Calibration
+from toolchain.cli.quantizing import Asked, quantizing_options, read_asked
+from toolchain.cli.traffic import at_work, measuring, show_work, stimulus_option
+from toolchain.mapper.counting import count_fit
 from toolchain.mapper.pack import PACKERS
 from toolchain.mapper.pipeline import Mapped, map_network
+from toolchain.mapper.placement import PLACERS
 from toolchain.mapper.quantize import Rounding
-from toolchain.network import QuantizedNetwork
+from toolchain.network import Network
+from toolchain.outline import Outline, find_chip
 from toolchain.report.mapping import mapping_summary
 
-_OWN = "the run's own"
 network_argument = click.argument("network", metavar="RUN|NETWORK", type=click.Path(path_type=Path))
 packer_option = click.option(
     "--packer",
@@ -37,50 +39,37 @@ packer_option = click.option(
     show_default=True,
     help="akin: neurons with common sources share cores; sequential: runs of neurons in order.",
 )
-weight_bits_option = click.option(
-    "--weight-bits",
-    type=int,
-    metavar="N",
-    help="Weights of so many bits, 2 up to what the chip holds (the default).",
-)
-calibrate_option = click.option(
-    "--calibrate",
-    is_flag=False,
-    flag_value=_OWN,
-    metavar="[STIMULUS]",
-    help="Choose the scales on this stimulus; without a value, on the run's calibration.npz.",
-)
-thresholds_option = click.option(
-    "--thresholds",
-    type=int,
-    metavar="N",
-    help="With --calibrate: let a population have so many different thresholds, and scales.",
+placer_option = click.option(
+    "--placer",
+    type=click.Choice(list(PLACERS)),
+    default="force",
+    show_default=True,
+    help="Where packed cores stand on the mesh. in-order: as packed; curve: along a space-filling"
+    " curve; spectral: by the smoothest eigenvectors of their traffic; force: swapped from the"
+    " better of both while the spike-hops fall.",
 )
 
 
 @click.command("check")
 @network_argument
 @chip_option
-@weight_bits_option
-@calibrate_option
-@thresholds_option
+@quantizing_options
 @packer_option
 @json_option
 def check_command(
     network: Path,
     chip: str,
-    weight_bits: int | None,
-    calibrate: str | None,
-    thresholds: int | None,
+    asked: Asked,
     packer: str,
     as_json: bool,
 ) -> None:
     """Say whether a trained network fits a chip; if not, list every limit it breaks.
 
     Each line says where, how much is needed, how much is held, by how much it is over, and the
-    next move. Exit code 0: it fits; 1: it does not. Nothing is written.
+    next move. A chip whose neurons are not known well enough is compared by its counts alone. Exit
+    code 0: it fits; 1: it does not, or that cannot be said. Nothing is written.
     """
-    mapped = _map(network, chip, packer, weight_bits, calibrate, thresholds)
+    mapped = _map(network, chip, asked, packer=packer, placer="in-order", as_json=as_json)
     if as_json:
         say_json({"fits": True, "violations": []} | summary_of(mapped))
     else:
@@ -94,86 +83,107 @@ def check_command(
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="The artifact's folder."
 )
-@weight_bits_option
-@calibrate_option
-@thresholds_option
+@quantizing_options
 @packer_option
+@placer_option
+@stimulus_option
 @json_option
 def map_command(
     network: Path,
     chip: str,
     out: Path,
-    weight_bits: int | None,
-    calibrate: str | None,
-    thresholds: int | None,
+    asked: Asked,
     packer: str,
+    placer: str,
+    stimulus: Path | None,
     as_json: bool,
 ) -> None:
     """Turn a trained network into an artifact: what the cores of a chip load.
 
     Quantizes weights, thresholds and decays onto the chip's integers, packs the synapses into
-    cores under every budget of the chip, and writes axon tables and synapse lists. A run that was
-    trained on the chip's integers ([exact]) is taken as it is. The same network gives the same
-    bytes. Exit code 1: it does not fit, and nothing is written.
+    cores under every budget of the chip, runs the packed cores to count their spikes, places them
+    on the mesh so that the spikes travel little, and writes axon tables and synapse lists. A run
+    that was trained on the chip's integers ([exact]) is taken as it is. The same network gives the
+    same bytes. Exit code 1: it does not fit, and nothing is written.
     """
-    mapped = _map(network, chip, packer, weight_bits, calibrate, thresholds)
+    mapped = _map(
+        network, chip, asked, packer=packer, placer=placer, measured=True, stimulus=stimulus,
+        as_json=as_json,
+    )  # fmt: skip
     write_artifact(mapped.artifact, out)
+    work = at_work(mapped.artifact)
     if as_json:
-        say_json(summary_of(mapped) | {"out": str(out)})
+        say_json(summary_of(mapped) | work.to_json() | {"out": str(out)})
     else:
         show_mapping(mapped)
+        say()
+        show_work(work)
         say(f"\nartifact  {out}\nnext      snn-deploy verify {out} --stimulus STIMULUS.npz")
 
 
 def _map(
     path: Path,
     chip: str,
+    asked: Asked,
+    *,
     packer: str,
-    weight_bits: int | None,
-    calibrate: str | None,
-    thresholds: int | None,
+    placer: str,
+    measured: bool = False,
+    stimulus: Path | None = None,
+    as_json: bool,
 ) -> Mapped:
-    """Map a run or network as the options ask."""
-    network, profile = read_mappable(path), find_profile(chip)
-    asked = {"--weight-bits": weight_bits, "--calibrate": calibrate, "--thresholds": thresholds}
-    given = [name for name, value in asked.items() if value is not None]
-    if given and isinstance(network, QuantizedNetwork):
-        raise InputError(
-            f"{path}: was trained on the chip's integers and is mapped as it is; leave out"
-            f" {' and '.join(given)}, or give {path / 'network.json'}, which rounds anew"
-        )
-    if thresholds is not None and calibrate is None:
-        raise InputError("--thresholds: several are chosen on data only; give --calibrate, too")
-    calibration = None
-    if calibrate is not None:
-        calibration = _calibration(path, calibrate, 1 if thresholds is None else thresholds)
+    """Map as the options ask; a chip that is an outline is counted against, and that is the end."""
+    profile = find_chip(chip)
+    if isinstance(profile, Outline):
+        count_only(read_network(path), profile, as_json=as_json)
+    network, calibration = read_asked(path, asked)
     with Watcher() as watch:
         return map_network(
             network,
             profile,
             packer=packer,
+            placer=placer,
+            measure=measuring(path, stimulus, watch) if measured else None,
             watch=watch,
-            weight_bits=weight_bits,
+            weight_bits=asked.weight_bits,
             calibration=calibration,
         )
 
 
-def _calibration(path: Path, asked: str, thresholds: int) -> Calibration:
-    """The stimulus that scales are chosen on: the one that is named, or the run's own."""
-    folder = path.parent if path.name == "network.json" else path
-    file = folder / "calibration.npz" if asked == _OWN else Path(asked)
-    if not file.exists() and asked == _OWN:
-        raise FileError(
-            f"{file}: is not there (runs of this version leave it); name a stimulus after"
-            " --calibrate, the run's stimulus.npz for example, which is its test set"
+def count_only(network: Network, outline: Outline, *, as_json: bool) -> NoReturn:
+    """Compare with an outline, and end with exit code 1: nothing more can be promised."""
+    counted = count_fit(network, outline)
+    sentence = f"'{outline.name}' can only be counted, so nothing is written for it"
+    if as_json:
+        say_json(
+            {
+                "chip": outline.name,
+                "fits": False,
+                "fits_by_counts": not counted.violations,
+                "reason": sentence,
+                "missing": list(outline.missing),
+                "cores": {"lower_bound": counted.cores, "available": outline.cores},
+                "violations": violations_json(counted.violations),
+            }
         )
-    return Calibration(stimulus=read_stimulus(file, None), source=str(file), thresholds=thresholds)
+        raise click.exceptions.Exit(1)
+    show(table(["by counts alone", "needed", "a core holds", "cores at least"], counted.rows), "")
+    if counted.violations:
+        say(f"It exceeds '{outline.name}':")
+        for violation in counted.violations:
+            say(f"  - {violation}")
+    else:
+        say(f"Nothing that is counted exceeds the {outline.cores:,} cores of '{outline.name}'.")
+    say(f"\n{sentence}. Missing:")
+    for line in outline.missing:
+        say(f"  - {line}")
+    raise click.exceptions.Exit(1)
 
 
 def summary_of(mapped: Mapped) -> dict[str, Any]:
     """The mapping as JSON, with what quantizing lost."""
     roundings = [_rounding_json(rounding) for rounding in mapped.roundings]
-    found = {"quantization": roundings, "scales": mapped.scales}
+    found = {"quantization": roundings, "scales": mapped.scales, "placing": mapped.remark}
     return mapping_summary(mapped.artifact) | found
 
 
@@ -200,6 +210,8 @@ def show_mapping(mapped: Mapped) -> None:
     columns = ["quantized", "bits", "limited by", "clipped", *errors, "bound of a", "bound of u"]
     show(table(columns, lost))
     say(f"scales    {mapped.scales}")
+    if mapped.remark is not None:
+        say(f"placing   {mapped.remark}")
 
 
 def percent(part: dict[str, int]) -> str:

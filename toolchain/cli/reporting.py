@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -12,15 +12,22 @@ import numpy as np
 from toolchain import codec
 from toolchain.arithmetic import STATE_LIMIT, current_bound
 from toolchain.artifact import name_neurons, read_artifact
-from toolchain.cli.output import json_option, say, say_json, show, table
+from toolchain.cli.inputs import read_stimulus
+from toolchain.cli.output import Watcher, json_option, say, say_json, show, table
+from toolchain.cli.traffic import Work, at_work, count_spikes, show_work
 from toolchain.cli.train import train_room
 from toolchain.encoding import Encoding
-from toolchain.errors import FileError
+from toolchain.errors import FileError, InputError
 from toolchain.files import Array, read_json, read_npz, read_toml, write_bytes
-from toolchain.hardware import read_profile
 from toolchain.network import Network, QuantizedNetwork, activation_bounds, lag, starts
+from toolchain.outline import find_chip
 from toolchain.raster import read_raster
 from toolchain.report.mapping import mapping_summary
+
+if TYPE_CHECKING:
+    from toolchain.report.collect import Report
+
+ARTIFACT = "an artifact"
 
 
 @click.command("report")
@@ -32,10 +39,9 @@ def report_command(folder: Path, html: Path | None, as_json: bool) -> None:
 
     The HTML page has the pictures, and needs no network to be looked at.
     """
-    from toolchain.report.collect import collect
     from toolchain.report.text import to_text
 
-    report = collect(folder)
+    report = collect_all(folder)
     if html is not None:
         write_html(folder, html)
     if as_json:
@@ -48,24 +54,48 @@ def report_command(folder: Path, html: Path | None, as_json: bool) -> None:
 
 def write_html(folder: Path, file: Path) -> None:
     """Write the page of a folder."""
-    from toolchain.report.collect import collect
     from toolchain.report.html import to_html
 
-    write_bytes(file, to_html(collect(folder)).encode())
+    write_bytes(file, to_html(collect_all(folder)).encode())
+
+
+def collect_all(folder: Path) -> Report:
+    """What a folder holds, and what its artifact does with the spikes that are stored in it."""
+    from toolchain.report.collect import collect
+
+    report = collect(folder)
+    if report.artifact is None:
+        return report
+    work = at_work(report.artifact)
+    return replace(report, loads=work.loads, work=work.to_json())
 
 
 @click.command("inspect")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@click.option(
+    "--stimulus",
+    type=click.Path(path_type=Path),
+    help="Of an artifact: count the spikes that this .npz causes, in place of those stored in it.",
+)
+@click.option(
+    "--svg",
+    type=click.Path(path_type=Path),
+    help="Of an artifact: draw the mesh, once for each resource, the traffic and the links.",
+)
 @json_option
-def inspect_command(path: Path, as_json: bool) -> None:
+def inspect_command(path: Path, stimulus: Path | None, svg: Path | None, as_json: bool) -> None:
     """Say what a file or folder is and what is in it.
 
     Knows artifacts, runs, networks, rasters, stimuli, traces and counts (.npz), chips and
     configurations (.toml).
+    Of an artifact it also says what its cores send each other and what an inference may take.
     """
     answer = inspect(path)
+    work = _work(path, stimulus, svg) if answer["kind"] == ARTIFACT else None
+    if work is None and (stimulus is not None or svg is not None):
+        raise InputError(f"{path}: is {answer['kind']}; --stimulus and --svg are for an artifact")
     if as_json:
-        say_json(answer)
+        say_json(answer | ({} if work is None else work.to_json()))
         return
     say(f"{path} is {answer['kind']}")
     for key, value in answer.items():
@@ -73,6 +103,29 @@ def inspect_command(path: Path, as_json: bool) -> None:
             show("", table(list(value[0]), [tuple(row.values()) for row in value]))
         elif key != "kind" and not isinstance(value, dict):
             say(f"{key.replace('_', ' '):<14} {value}")
+    if work is not None:
+        say()
+        show_work(work)
+    if svg is not None:
+        say(f"\npicture   {svg}")
+
+
+def _work(path: Path, stimulus: Path | None, svg: Path | None) -> Work:
+    """An artifact at work; its picture is written where one is wanted."""
+    artifact = read_artifact(path.parent if path.name == "manifest.json" else path)
+    if svg is not None and svg.suffix != ".svg":
+        raise InputError(f"{svg}: --svg must end in .svg")
+    activity = None
+    if stimulus is not None:
+        with Watcher() as watch:
+            activity = count_spikes(artifact, read_stimulus(stimulus, None), watch)
+    work = at_work(artifact, activity)
+    if svg is not None:
+        from toolchain.report.heat import sheet
+
+        title = f"{artifact.profile.title}: {len(artifact.cores):,} cores"
+        write_bytes(svg, sheet(artifact, work.loads, work.activity.samples, title).encode())
+    return work
 
 
 def inspect(path: Path) -> dict[str, Any]:
@@ -103,7 +156,7 @@ def encoding_line(encoding: Encoding | None) -> str:
 
 
 def _chip(path: Path) -> dict[str, Any]:
-    profile = read_profile(path)
+    profile = find_chip(str(path))
     return {
         "kind": "a chip",
         "name": profile.name,
@@ -203,7 +256,7 @@ def _artifact(folder: Path) -> dict[str, Any]:
     artifact = read_artifact(folder)
     summary = mapping_summary(artifact)
     return {
-        "kind": "an artifact",
+        "kind": ARTIFACT,
         "chip": artifact.profile.name,
         "fingerprint": artifact.fingerprint,
         "cores_used": summary["cores"]["used"],

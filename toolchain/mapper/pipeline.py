@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from toolchain.activity import Activity, assumed_activity
 from toolchain.artifact import Artifact, make_artifact
 from toolchain.codec import fingerprint
 from toolchain.errors import DoesNotFitError
@@ -13,12 +14,14 @@ from toolchain.mapper.assemble import assemble
 from toolchain.mapper.bound import Bounds, lower_bound
 from toolchain.mapper.calibrate import Calibration
 from toolchain.mapper.legality import check_neurons, check_packing, too_few_cores
+from toolchain.mapper.numbering import number_cores
 from toolchain.mapper.pack import PACKERS
 from toolchain.mapper.quantize import Quantized, Rounding, quantize, taken
 from toolchain.mapper.resources import Packed
 from toolchain.network import Network, QuantizedNetwork
 
 Watch = Callable[[str, int, int], None]  # (what is being done, done, of how many)
+Measure = Callable[[Artifact], Activity]  # how often each neuron of packed cores spikes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,6 +31,7 @@ class Mapped:
     artifact: Artifact
     roundings: tuple[Rounding, ...]
     scales: str  # how the scales of the populations were chosen
+    remark: str | None = None  # what the placer could not do
 
 
 def map_network(
@@ -35,23 +39,26 @@ def map_network(
     profile: HardwareProfile,
     *,
     packer: str,
+    placer: str = "force",
+    measure: Measure | None = None,
     watch: Watch,
     weight_bits: int | None = None,
     calibration: Calibration | None = None,
 ) -> Mapped:
     """Turn a trained network into what the chip loads; one of integers is taken as it is.
 
-    Raises DoesNotFitError listing every limit that the network breaks, in registers and in cores.
-    Same network, profile, calibration and packer: same bytes.
+    `measure` counts the spikes of the packed cores, by which they are then placed; without it every
+    neuron counts one spike per timestep. Raises DoesNotFitError listing every limit that the
+    network breaks, in registers and in cores. Same arguments: same bytes.
     """
-    watch("quantize", 0, 3)
+    watch("quantize", 0, 4)
     if isinstance(network, QuantizedNetwork):
         quantized = taken(network, profile)
     else:
         quantized = quantize(network, profile, weight_bits=weight_bits, calibration=calibration)
-    watch("pack", 1, 3)
+    watch("pack", 1, 4)
     packed, bounds = _legal_packing(quantized, profile, packer)
-    watch("assemble", 2, 3)
+    watch("assemble", 2, 4)
     image = assemble(
         quantized.network,
         packed,
@@ -59,9 +66,18 @@ def map_network(
         dropped=quantized.dropped,
         trained=fingerprint(network),
     )
-    watch("assemble", 3, 3)
-    artifact = make_artifact(profile, image)
-    return Mapped(artifact=artifact, roundings=quantized.roundings, scales=quantized.scales)
+    watch("place", 3, 4)
+    activity = assumed_activity(image.network)
+    if measure is not None:
+        activity = measure(make_artifact(profile, image))
+    numbered = number_cores(profile, image, activity, placer)
+    watch("place", 4, 4)
+    return Mapped(
+        artifact=make_artifact(profile, numbered.image),
+        roundings=quantized.roundings,
+        scales=quantized.scales,
+        remark=numbered.refused,
+    )
 
 
 def pack(network: QuantizedNetwork, profile: HardwareProfile, packer: str) -> tuple[Packed, Bounds]:

@@ -12,6 +12,7 @@ from toolchain.artifact import Artifact, Core, read_artifact, runs
 from toolchain.errors import FileError
 from toolchain.files import fit, read_bytes, read_json
 from toolchain.hardware import HardwareProfile
+from toolchain.mesh import Loads
 from toolchain.raster import Raster, read_raster
 from toolchain.report.mapping import mapping_summary
 from toolchain.report.record import Demo, Epoch, Run, RunSummary, Verdict
@@ -31,6 +32,8 @@ class Report:
     stimulus: Raster | None = None
     recorded: Raster | None = None  # every population, as the judged backend spiked
     seconds: Mapping[str, float] | None = None  # step of a demo -> how long it took
+    loads: Loads | None = None  # what the mesh carries, where the artifact's cores were placed
+    work: Mapping[str, Any] | None = None  # `traffic` and `estimate`, as `map --json` gives them
 
     @property
     def mapping(self) -> dict[str, Any] | None:
@@ -48,6 +51,7 @@ class Report:
             "run": None if self.run is None else self.run.to_json(),
             "mapping": self.mapping,
             "cores": None if profile is None else [_core(core, profile) for core in cores],
+            **({} if self.work is None else self.work),
             "verdict": None if self.verdict is None else self.verdict.model_dump(mode="json"),
             "chip": None if profile is None else _chip(profile),
             "assumptions": None if profile is None else assumptions(profile),

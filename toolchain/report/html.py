@@ -6,9 +6,11 @@ from functools import cache
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
 
 from toolchain.report.collect import Report, assumptions
 from toolchain.report.curves import draw_curves
+from toolchain.report.heat import draw_panels
 from toolchain.report.mesh import LETTERS, draw_meshes
 from toolchain.report.spikes import draw_spikes
 from toolchain.report.words import (
@@ -28,6 +30,12 @@ from toolchain.report.words import (
     verdict_sentence,
     verdict_word,
 )
+from toolchain.report.work import (
+    estimate_rows,
+    estimate_sentence,
+    neurobench_rows,
+    traffic_rows,
+)
 
 
 def to_html(report: Report) -> str:
@@ -44,11 +52,24 @@ def to_html(report: Report) -> str:
         encoding=encoding_sentence(report),
         curves=[] if run is None else draw_curves(run),
         meshes=[] if artifact is None else draw_meshes(artifact),
+        heat=_heat(report),
+        traffic=[] if report.work is None else traffic_rows(report.work),
+        estimates=[] if report.work is None else estimate_rows(report.work),
+        estimated="" if report.work is None else estimate_sentence(report.work),
+        neurobench=[] if report.work is None else neurobench_rows(report.work),
         spikes=draw_spikes(report),
         resource_rows=[] if artifact is None else resource_rows(artifact),
         assumptions=[] if artifact is None else assumptions(artifact.profile),
         absences=absences(report),
     )
+
+
+def _heat(report: Report) -> list[Markup]:
+    """The mesh, once for each resource and for what it carries."""
+    if report.artifact is None:
+        return []
+    samples = 1 if report.work is None else report.work["traffic"]["samples"]
+    return draw_panels(report.artifact, report.loads, samples)
 
 
 @cache

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
+import numpy as np
 from markupsafe import Markup
 
 from toolchain.artifact import Artifact, Core
+from toolchain.hardware import HardwareProfile
+from toolchain.mesh import cells
 from toolchain.report.svg import canvas, clip, finish, put
 from toolchain.report.words import BUDGETS, RESOURCES, count, fills, holdings, percent
 
@@ -44,8 +47,7 @@ def draw_meshes(artifact: Artifact) -> list[ChipPicture]:
     used = {core.number: core for core in artifact.cores}
     pictures = []
     for chip in sorted({profile.chip_of(number) for number in used}):
-        first = chip * profile.chips.cores_per_chip
-        numbers = range(first, first + profile.chips.cores_per_chip)
+        numbers = _by_place(profile, chip)
         here = sum(number in used for number in numbers)
         title = f"Chip {chip}: {here:,} of {count(len(numbers), 'core')} used"
         svg = _mesh(artifact, used, numbers, title)
@@ -53,7 +55,16 @@ def draw_meshes(artifact: Artifact) -> list[ChipPicture]:
     return pictures
 
 
-def _mesh(artifact: Artifact, used: dict[int, Core], numbers: range, title: str) -> Markup:
+def _by_place(profile: HardwareProfile, chip: int) -> list[int]:
+    """The core numbers of a chip, row by row as its cores stand."""
+    first = chip * profile.chips.cores_per_chip
+    numbers = np.arange(first, first + profile.chips.cores_per_chip)
+    x, y = cells(profile, numbers)
+    ordered: list[int] = numbers[np.lexsort((x, y))].tolist()
+    return ordered
+
+
+def _mesh(artifact: Artifact, used: dict[int, Core], numbers: list[int], title: str) -> Markup:
     """Rows of tiles; rows without a core in use are one thin line with a sentence."""
     columns = min(artifact.profile.chips.columns, len(numbers))
     tile = _tile(columns)
@@ -68,7 +79,9 @@ def _mesh(artifact: Artifact, used: dict[int, Core], numbers: range, title: str)
             corner = (column * tile.width, at * tile.height)
             _draw(picture, corner, number, used.get(number), artifact, tile)
     if foot:
-        words = f"cores {rows[shown][0]} to {numbers[-1]}: not used, not drawn"
+        words = (
+            f"{count(sum(map(len, rows[shown:])), 'core')} in the rows below: not used, not drawn"
+        )
         put(picture, "text", words, x=3, y=shown * tile.height + 16, class_="axis")
     return finish(picture)
 

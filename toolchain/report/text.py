@@ -32,6 +32,13 @@ from toolchain.report.words import (
     verdict_sentence,
     verdict_word,
 )
+from toolchain.report.work import (
+    HEADINGS,
+    Work,
+    estimate_rows,
+    estimate_sentence,
+    traffic_rows,
+)
 
 _SHOWN = 24  # cores; more than that are summed up
 _BAR = 5  # characters
@@ -47,6 +54,8 @@ def to_text(report: Report) -> list[RenderableType]:
         parts += [Text(sentence), Text()]
     if report.artifact is not None:
         parts += [_cores(report.artifact), _resources(report.artifact)]
+    if report.work is not None:
+        parts += _work(report.work)
     if report.verdict is not None:
         parts.append(_verdict(report.verdict))
     parts += [Text(f"- {line}") for line in absences(report)]
@@ -137,6 +146,17 @@ def _resources(artifact: Artifact) -> Table:
         share = percent(row.share)
         _add(table, row.name, f"{row.used:,}", f"{row.available:,}", share, fullest)
     return table
+
+
+def _work(work: Work) -> list[RenderableType]:
+    lines = [Text(f"{name}: {sentence}.") for name, sentence in traffic_rows(work)]
+    parts: list[RenderableType] = [*lines, Text(), Text(estimate_sentence(work))]
+    if estimate_rows(work):
+        table = _table("Estimate, not measured", HEADINGS, ())
+        for row in estimate_rows(work):
+            _add(table, *row)
+        parts.append(table)
+    return [*parts, Text()]
 
 
 def _verdict(verdict: Verdict) -> RenderableType:

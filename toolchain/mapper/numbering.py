@@ -1,0 +1,81 @@
+"""Packed cores onto the machine: numbers by a placer, and the limits that depend on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.activity import Activity
+from toolchain.artifact import Core, Image
+from toolchain.hardware import HardwareProfile
+from toolchain.mapper.placement import PLACERS
+from toolchain.mapper.traffic import reach, traffic
+
+IntArray = NDArray[np.int64]
+IN_ORDER = "in-order"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Numbered:
+    """An image whose cores stand where a placer put them."""
+
+    image: Image
+    refused: str | None  # why the placer's numbers were not taken, as a sentence
+
+
+def number_cores(
+    profile: HardwareProfile, image: Image, activity: Activity, placer: str
+) -> Numbered:
+    """Let a placer give the cores of a legally packed image their numbers.
+
+    Spikes are not touched: tables index cores by their place in the image, not by their number.
+    Where the numbers would overfill a core, whose out-axons to other chips cost more, the order of
+    packing stays, and `refused` says so.
+    """
+    between = traffic(reach(image), activity).between
+    numbers = PLACERS[placer](profile, between)
+    placed = _cores(profile, image.cores, numbers)
+    lacking = [what for core in placed for what in _lacking(profile, core, numbers)]
+    if lacking:
+        resource, needed, held = lacking[0]
+        reason = (
+            f"'{placer}' would need {needed:,} {resource.replace('_', ' ')} on a core that holds"
+            f" {held:,}; the cores stay in the order of packing"
+        )
+        return Numbered(image=replace(image, placer=IN_ORDER, activity=activity), refused=reason)
+    return Numbered(
+        image=replace(image, cores=placed, placer=placer, activity=activity), refused=None
+    )
+
+
+def _lacking(profile: HardwareProfile, core: Core, numbers: IntArray) -> list[tuple[str, int, int]]:
+    """(resource, needed, held) of what a core lacks where it stands."""
+    chips = numbers // profile.chips.cores_per_chip
+    remote = chips[core.route_core] != profile.chip_of(core.number)
+    entries = np.where(remote, profile.core.out_axon_cost_remote, 1)
+    furthest = int(np.bincount(core.route_compartment, entries).max(initial=0))
+    found = core.needed.shortfalls(profile.core.resources())
+    if furthest > profile.core.out_axons_per_neuron:
+        found.append(("out axons of one neuron", furthest, profile.core.out_axons_per_neuron))
+    return found
+
+
+def _cores(profile: HardwareProfile, cores: Sequence[Core], numbers: IntArray) -> tuple[Core, ...]:
+    """The cores with new numbers, and their out-axons counted anew."""
+    before = np.array([core.number for core in cores]) // profile.chips.cores_per_chip
+    after = numbers // profile.chips.cores_per_chip
+    surcharge = profile.core.out_axon_cost_remote - 1
+    placed = []
+    for index, core in enumerate(cores):
+        away = [int((chip[core.route_core] != chip[index]).sum()) for chip in (before, after)]
+        more = surcharge * (away[1] - away[0])
+        needed = replace(
+            core.needed,
+            out_axons=core.needed.out_axons + more,
+            memory_words=core.needed.memory_words + more,
+        )
+        placed.append(replace(core, number=int(numbers[index]), needed=needed))
+    return tuple(placed)

@@ -1,0 +1,172 @@
+"""Cores -> core numbers: which of the packed cores stands where on the machine.
+
+A placer is a function of one signature; all are deterministic. Cores stay on the fewest chips that
+hold them all, because an out-axon to another chip costs more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+from toolchain.hardware import HardwareProfile
+from toolchain.mapper.swaps import descend
+from toolchain.mesh import hops, tiles
+
+IntArray = NDArray[np.int64]
+Placer = Callable[[HardwareProfile, csr_array], IntArray]
+
+_SWEEPS = 100  # of swaps over all cores; a dozen are the rule
+_DENSE = 64  # cores; for fewer, a dense solver of eigenvalues is exact and as fast
+
+
+def place_in_order(profile: HardwareProfile, between: csr_array) -> IntArray:
+    """Core i of the artifact is core i of the machine."""
+    return np.arange(between.shape[0])
+
+
+def place_on_curve(profile: HardwareProfile, between: csr_array) -> IntArray:
+    """In order along a Hilbert curve through each chip's tiles, chips to and fro."""
+    return curve(profile)[: between.shape[0]]
+
+
+def place_by_force(profile: HardwareProfile, between: csr_array) -> IntArray:
+    """From the better of curve and spectrum, swapped and moved while the spike-hops fall.
+
+    After Jin et al., ASPLOS 2023 (Hilbert curve, then force-directed swaps), with exact gains: what
+    a swap saves is computed from the traffic, not estimated from forces.
+    """
+    starts = (place_on_curve(profile, between), place_by_spectrum(profile, between))
+    best = min(starts, key=lambda numbers: _total(profile, between, numbers))
+    sites = np.sort(curve(profile)[: _sites(profile, between.shape[0])])
+    between_sites = hops(profile, sites[:, None], sites[None, :])
+    at = descend(_both_ways(between), between_sites, np.searchsorted(sites, best), _SWEEPS)
+    return sites[at]
+
+
+def place_by_spectrum(profile: HardwareProfile, between: csr_array) -> IntArray:
+    """Cores that talk much come close: in the order of the Fiedler vector along the curve.
+
+    Or where the two smoothest eigenvectors of the traffic's Laplacian put them on the plane, column
+    by column, if that gives fewer spike-hops. After Hall 1970, as in arXiv 2601.16118.
+    """
+    cores = between.shape[0]
+    if cores < 4:
+        return place_on_curve(profile, between)
+    first, second = _smoothest(_both_ways(between))
+    line = np.empty(cores, np.int64)
+    line[np.argsort(first, kind="stable")] = curve(profile)[:cores]
+    found = [line, _on_plane(profile, first, second), _on_plane(profile, second, first)]
+    return min(found, key=lambda numbers: _total(profile, between, numbers))
+
+
+PLACERS: dict[str, Placer] = {
+    "force": place_by_force,
+    "curve": place_on_curve,
+    "spectral": place_by_spectrum,
+    "in-order": place_in_order,
+}
+
+
+def curve(profile: HardwareProfile) -> IntArray:
+    """Every core number of the machine, tile after tile along a curve that leaves no neighbourhood.
+
+    Chips go to and fro, row by row; within one, Hilbert's curve of the smallest square that covers
+    it, the tiles beyond its edge skipped.
+    """
+    chips, mesh = profile.chips, profile.mesh
+    rows = chips.cores_per_chip // mesh.cores_per_tile // mesh.tile_columns
+    way = _hilbert(max(rows, mesh.tile_columns))
+    if rows > mesh.tile_columns:
+        way = way[:, ::-1]  # the first half of the curve covers what is wider than high
+    way = way[(way[:, 0] < mesh.tile_columns) & (way[:, 1] < rows)]
+    tile = way[:, 1] * mesh.tile_columns + way[:, 0]
+    within = (tile[:, None] * mesh.cores_per_tile + np.arange(mesh.cores_per_tile)).reshape(-1)
+    grid = np.arange(chips.chips).reshape(-1, mesh.chip_columns)
+    grid[1::2] = grid[1::2, ::-1].copy()
+    return (grid.reshape(-1, 1) * chips.cores_per_chip + within).reshape(-1)
+
+
+def _hilbert(side: int) -> IntArray:
+    """(n * n, 2) the cells (x, y) along Hilbert's curve of a square, n a power of two >= side.
+
+    Four copies of the next smaller curve: the first and the last turned over a diagonal.
+    """
+    way, size = np.zeros((1, 2), np.int64), 1
+    while size < side:
+        turned = way[:, ::-1]
+        last = np.stack([2 * size - 1 - way[:, 1], size - 1 - way[:, 0]], axis=1)
+        above = way + np.array([0, size])
+        way = np.concatenate([turned, above, above + np.array([size, 0]), last])
+        size *= 2
+    return way[:, ::-1]
+
+
+def _sites(profile: HardwareProfile, cores: int) -> int:
+    """Cores of the fewest chips that hold so many."""
+    per_chip = profile.chips.cores_per_chip
+    return -(-cores // per_chip) * per_chip
+
+
+def _both_ways(between: csr_array) -> csr_array:
+    """Messages between two cores, whoever sends them; those of a core to itself left out."""
+    pairs = between.tocoo()
+    apart = (pairs.row != pairs.col) & (pairs.data != 0)
+    one = csr_array((pairs.data[apart], (pairs.row[apart], pairs.col[apart])), between.shape)
+    both = csr_array(one + one.T)
+    both.sort_indices()
+    return both
+
+
+def _total(profile: HardwareProfile, between: csr_array, numbers: IntArray) -> int:
+    pairs = between.tocoo()
+    return int(hops(profile, numbers[pairs.row], numbers[pairs.col]) @ pairs.data)
+
+
+def _smoothest(both: csr_array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The two eigenvectors of the normalized Laplacian next to the trivial one, signs fixed.
+
+    Rounded, so that what is equal in truth is not ordered by the last bits.
+    """
+    degree = np.maximum(np.asarray(both.sum(axis=1), np.float64).reshape(-1), 1.0)
+    scale = diags_array(degree**-0.5)
+    near = scale @ both.astype(np.float64) @ scale  # Laplacian = 1 - near: its largest are wanted
+    if both.shape[0] <= _DENSE:
+        vectors = np.linalg.eigh(near.toarray())[1]
+    else:
+        vectors = _largest(csr_array(near))
+    found = []
+    for vector in (vectors[:, -2], vectors[:, -3]):
+        plain = np.round(vector / np.sqrt(degree) / np.abs(vector / np.sqrt(degree)).max(), 9)
+        found.append(plain if plain[np.argmax(np.abs(plain))] >= 0 else -plain)
+    return found[0], found[1]
+
+
+def _largest(near: csr_array) -> NDArray[np.float64]:
+    """Eigenvectors of the three largest eigenvalues, ascending; a rough answer will do."""
+    start = np.random.default_rng(0).random(near.shape[0])
+    try:
+        values, vectors = eigsh(near, k=3, which="LA", v0=start, tol=1e-6, maxiter=5000)
+    except ArpackNoConvergence:
+        return np.linalg.eigh(near.toarray())[1]
+    return vectors[:, np.argsort(values, kind="stable")]
+
+
+def _on_plane(
+    profile: HardwareProfile, across: NDArray[np.float64], down: NDArray[np.float64]
+) -> IntArray:
+    """Core numbers: sorted into columns of the mesh by one coordinate, within them by the other."""
+    cores = len(across)
+    sites = np.sort(curve(profile)[: _sites(profile, cores)])
+    x, y = tiles(profile, sites)
+    filled = sites[np.lexsort((sites, y, x))][:cores]  # column by column
+    column = tiles(profile, filled)[0]
+    strip = np.empty(cores, np.int64)
+    strip[np.argsort(across, kind="stable")] = column
+    numbers = np.empty(cores, np.int64)
+    numbers[np.lexsort((down, strip))] = filled
+    return numbers
