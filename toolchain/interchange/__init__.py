@@ -1,0 +1,17 @@
+"""Networks of others in, networks of ours out. A format is a function in a dict.
+
+An importer is called as f(file, **options) and gives `Imported`; an exporter as
+f(network, file, **options) and gives `Exported`; an inspector as f(file) and gives what `inspect`
+prints: "kind", scalars, and lists of rows that are tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from toolchain.interchange.record import Exported, Imported
+
+IMPORTERS: dict[str, Callable[..., Imported]] = {}
+EXPORTERS: dict[str, Callable[..., Exported]] = {}
+INSPECTORS: dict[str, Callable[..., dict[str, Any]]] = {}  # by the file's suffix
