@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from toolchain.interchange.nir_in import read_nir
+from toolchain.interchange.nir_out import write_nir
 from toolchain.interchange.record import Exported, Imported
 
-IMPORTERS: dict[str, Callable[..., Imported]] = {}
-EXPORTERS: dict[str, Callable[..., Exported]] = {}
+IMPORTERS: dict[str, Callable[..., Imported]] = {"nir": read_nir}
+EXPORTERS: dict[str, Callable[..., Exported]] = {"nir": write_nir}
 INSPECTORS: dict[str, Callable[..., dict[str, Any]]] = {}  # by the file's suffix

@@ -56,12 +56,10 @@ def _projection(graph: Graph, facts: ProjectionFacts) -> Projection:
     silent = np.asarray(facts.zeros, np.int64).reshape(-1, 2)
     rows = np.concatenate([targets, silent[:, 0]])
     columns = np.concatenate([sources, silent[:, 1]])
-    values = np.concatenate([weight[targets, sources], np.zeros(len(silent))])
     try:
+        values = weight[rows, columns]
         matrix = csr_array(coo_array((values, (rows, columns)), shape=weight.shape))
-    except ValueError as problem:
+    except (ValueError, IndexError) as problem:
         raise FileError(f"node '{facts.node}': its side-car names no synapse of it") from problem
     matrix.sum_duplicates()
-    return Projection(
-        source=facts.source, target=facts.target, weights=matrix, delay=facts.delay
-    )
+    return Projection(source=facts.source, target=facts.target, weights=matrix, delay=facts.delay)

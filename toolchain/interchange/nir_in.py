@@ -83,12 +83,10 @@ def read_nir(
     )
     _check_options(file, dt, reset, readout)
     assert dt is not None
-    if facts is not None and facts.network is not None:
-        return Imported(
-            network=exact_network(graph, facts.network),
-            notes=("read to the last bit with the help of its side-car",),
-        )
     try:
+        if facts is not None and facts.network is not None:
+            exact = exact_network(graph, facts.network)
+            return Imported(network=exact, notes=("read to the last bit, by its side-car",))
         times = Times(dt=dt, scheme=scheme or "euler")
         network, notes = _network(prepared(graph, readout), times, str(reset))
     except UnsupportedError as problem:
@@ -174,9 +172,7 @@ def _groups(neurons: Neurons) -> IntArray:
     return numbers
 
 
-def _unreached(
-    graph: Graph, flow: Flow, origin: str, refused: dict[str, str]
-) -> dict[str, str]:
+def _unreached(graph: Graph, flow: Flow, origin: str, refused: dict[str, str]) -> dict[str, str]:
     """Nodes that nothing from the Input leads to, for no reason that is said already."""
     reached, waiting = {origin}, [origin]
     while waiting:
@@ -251,7 +247,7 @@ def _split_notes(parts: dict[str, list[Part]]) -> list[str]:
 
 
 def _into(part: Part, inflow: Inflow, parts: dict[str, list[Part]]) -> dict[Arrow, csr_array]:
-    """The matrices that lead to a part, by where they come from; those of nothing left out."""
+    """The matrices that lead to a part, by where they come from."""
     found = {}
     factors = (part.neurons.gain[part.places] * part.scale)[:, None]
     for (source, lag), matrix in inflow.terms.items():
@@ -266,8 +262,7 @@ def _into(part: Part, inflow: Inflow, parts: dict[str, list[Part]]) -> dict[Arro
             weights = csr_array(half)
             weights.eliminate_zeros()
             weights.sum_duplicates()
-            if weights.nnz:
-                found[Arrow(source=name, target=part.name, lag=lag)] = weights
+            found[Arrow(source=name, target=part.name, lag=lag)] = weights
     return found
 
 

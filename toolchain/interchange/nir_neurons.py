@@ -135,9 +135,7 @@ def filtered(neurons: Neurons, node: Node, times: Times) -> Neurons:
     rests = np.divide(leak, resistance, out=np.zeros(size), where=resistance != 0)
     if np.any(lost > 1):
         raise UnsupportedError(f"dt = {times.dt:g} s is longer than its tau; give a smaller --dt")
-    return replace(
-        neurons, decay_u=lost, gain=neurons.gain * lost * resistance, constant=rests
-    )
+    return replace(neurons, decay_u=lost, gain=neurons.gain * lost * resistance, constant=rests)
 
 
 def _parameter(node: Node, name: str, size: int, default: float | None) -> FloatArray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,7 +38,7 @@ class ProjectionFacts(_Strict):
     target: str
     node: str
     delay: int
-    zeros: list[tuple[int, int]] = []  # (target neuron, source neuron)
+    zeros: list[Annotated[list[int], Field(min_length=2, max_length=2)]] = []  # (target, source)
 
 
 class NetworkFacts(_Strict):
