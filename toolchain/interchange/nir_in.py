@@ -118,20 +118,41 @@ def _check_options(file: Path, dt: float | None, reset: str | None, readout: str
             raise InputError(f"--readout {readout}: must be 'drop' or a threshold above 0")
 
 
-def _network(ready: Prepared, times: Times, reset: str) -> tuple[Network, list[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Examined:
+    """A graph with every neuron in the chip's terms, and the nodes that have none."""
+
+    flow: Flow
+    neurons: dict[str, Neurons]
+    inflows: dict[str, Inflow]
+    refused: dict[str, str]  # node -> why
+
+
+def examined(ready: Prepared, times: Times, reset: str) -> Examined:
+    """Work out all that can be; raises FileError where the file contradicts itself."""
     graph = ready.graph
     flow = flow_of(graph, ready.origin, times.dt)
     refused = dict(ready.refused) | flow.refused
     neurons = _neurons(ready, flow, times, reset, refused)
     inflows = {name: arriving(flow, name) for name in neurons}
-    refused |= _unreached(graph, flow, ready.origin, refused)
-    if refused:
-        lines = [f"  - {graph.nodes[name]}: {why}" for name, why in sorted(refused.items())]
+    refused |= _unreached(graph, ready.origin, refused)
+    return Examined(
+        flow=flow,
+        neurons=neurons,
+        inflows={name: inflow for name, inflow in inflows.items() if inflow is not None},
+        refused=refused,
+    )
+
+
+def _network(ready: Prepared, times: Times, reset: str) -> tuple[Network, list[str]]:
+    found = examined(ready, times, reset)
+    if found.refused:
+        nodes = ready.graph.nodes
+        lines = [f"  - {nodes[name]}: {why}" for name, why in sorted(found.refused.items())]
         count = f"{len(lines)} node{'s' if len(lines) != 1 else ''} with no form on the chip"
         raise UnsupportedError(f"{count}:\n" + "\n".join(lines))
-    whole = {name: inflow for name, inflow in inflows.items() if inflow is not None}
-    assert len(whole) == len(neurons), "what is not refused has an inflow"
-    return _assembled(ready, flow, neurons, whole)
+    assert len(found.inflows) == len(found.neurons), "what is not refused has an inflow"
+    return _assembled(ready, found.flow, found.neurons, found.inflows)
 
 
 def _neurons(
@@ -172,7 +193,7 @@ def _groups(neurons: Neurons) -> IntArray:
     return numbers
 
 
-def _unreached(graph: Graph, flow: Flow, origin: str, refused: dict[str, str]) -> dict[str, str]:
+def _unreached(graph: Graph, origin: str, refused: dict[str, str]) -> dict[str, str]:
     """Nodes that nothing from the Input leads to, for no reason that is said already."""
     reached, waiting = {origin}, [origin]
     while waiting:
