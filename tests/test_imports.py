@@ -22,12 +22,11 @@ HOMES = {  # the only places that know these
     "tonic": "train/data/",
     "lava": "backends/lava_",
     "h5py": "interchange/",
-    "nir": "interchange/",
     "onnx": "interchange/",
     "numba": ("backends/simulator.py", "train/"),
 }
 ENTRANCE = "__main__.py"  # python -m toolchain
-NEVER = {"torchvision", "pickle", "tqdm", "nirtorch", "snntorch", "onnxruntime"}
+NEVER = {"torchvision", "pickle", "tqdm", "nir", "nirtorch", "snntorch", "onnxruntime"}
 
 
 def imported(source: str, module: str) -> Iterator[str]:
