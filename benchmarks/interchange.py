@@ -332,8 +332,22 @@ def document(results: Result) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in results["packages"].items())
     measured = f"Measured with Python {results['python']}: {versions}."
     heading = "## What was repaired, chosen or changed"
-    lines = [INTRODUCTION, *rows, "", heading, "", *repaired, "", ENDING, "", measured, ""]
+    ours = read_by_others(results.get("lava_dl_reader", {}))
+    lines = [INTRODUCTION, *rows, "", ENDING, "", *ours, heading, "", *repaired, "", measured, ""]
     return "\n".join(lines)
+
+
+def read_by_others(found: dict[str, dict[str, int]]) -> list[str]:
+    """What lava-dl's own reader makes of our layer files (`benchmarks/netx_reader.py`)."""
+    if not found:
+        return []
+    head = ["## Ours in lava-dl's own reader", "", READER]
+    rows = ["| layers | networks | bits compared | spikes | differ |", "|---|---|---|---|---|"]
+    rows += [
+        f"| {kind} | {one['networks']} | {one['bits']:,} | {one['spikes']:,} | {one['differ']} |"
+        for kind, one in sorted(found.items())
+    ]
+    return [*head, *rows, ""]
 
 
 def cells(name: str, found: Result) -> list[str]:
@@ -400,6 +414,9 @@ Written by `benchmarks/interchange.py` from `benchmarks/results/interchange.json
 a collection that others trained, what became of it, and, where its makers recorded what it does,
 how close ours is. [interchange.md](interchange.md) says how files are read. NIR files were read
 with `--reset zero`.
+"""
+READER = """Random networks written by `export netx`, read by lava-dl's reader (commit d825ac5) with
+`reset_offset=1` and run by Lava; its output is two timesteps late, one for each layer.
 """
 ENDING = """Files without a recording beside them show their neurons' parameters. The Oxford raster
 was recorded with `v >= threshold`; today's SLAYER, Lava and the chip ask for `v > threshold`. So
