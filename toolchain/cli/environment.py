@@ -32,13 +32,21 @@ _OPTIONAL = {
 @json_option
 def backends_command(as_json: bool) -> None:
     """List what an artifact can run on, and whether it is ready."""
-    states = backend_states()
+    states, remarks = backend_states(), backend_remarks()
     if as_json:
         say_json(
-            {"backends": {name: {"ready": not why, "reason": why} for name, why in states.items()}}
+            {
+                "backends": {
+                    name: {"ready": not why, "reason": why, "remark": remarks.get(name, "")}
+                    for name, why in states.items()
+                }
+            }
         )
         return
-    rows = [(name, why or "ready", BACKENDS[name]) for name, why in states.items()]
+    rows = [
+        (name, why or f"ready{', but ' * (name in remarks)}{remarks.get(name, '')}", BACKENDS[name])
+        for name, why in states.items()
+    ]
     show(table(["backend", "state", "what it is"], rows))
 
 
@@ -80,6 +88,12 @@ def backend_states() -> dict[str, str]:
     return states
 
 
+def backend_remarks() -> dict[str, str]:
+    """Backend -> what makes it slower than it could be, and the mend; where there is something."""
+    remark = import_module("toolchain.backends.simulator").remark()
+    return {} if remark is None else {"simulator": remark}
+
+
 def examine() -> list[tuple[str, str, str]]:
     """(what, what was found, the mend or nothing) of everything that the toolchain needs."""
     supported = (3, 11) <= sys.version_info[:2] <= (3, 12)
@@ -88,6 +102,7 @@ def examine() -> list[tuple[str, str, str]]:
     ]
     needed = dict.fromkeys(_NEEDED, "python -m pip install snn-deploy")
     findings += [_package(name, mend) for name, mend in (needed | _OPTIONAL).items()]
+    findings.append(_simulator())
     findings.append(_lava())
     findings.append(_writable(Path.cwd()))
     return findings
@@ -98,6 +113,11 @@ def _package(name: str, mend: str) -> tuple[str, str, str]:
         return name, importlib.metadata.version(name), ""
     except importlib.metadata.PackageNotFoundError:
         return name, "missing", mend
+
+
+def _simulator() -> tuple[str, str, str]:
+    remark = backend_remarks().get("simulator", "")
+    return "simulator", "slow" if remark else "compiled", remark
 
 
 def _lava() -> tuple[str, str, str]:
