@@ -307,3 +307,17 @@ def test_an_altered_file_does_not_fit_its_side_car(tmp_path: Path) -> None:
 
     with pytest.raises(FileError, match=r"belongs to another a.nir"):
         read_nir(tmp_path / FILE)
+
+
+def test_a_clock_runs_before_the_first_delayed_spike_can_arrive(tmp_path: Path) -> None:
+    late = {"type": "Delay", "delay": np.full(2, 0.003)}
+    parameters = {"tau": np.full(2, 0.01), "r": np.full(2, 4.0), "v_leak": np.full(2, 0.9)}
+    node = lif(2, **parameters)
+
+    ours = read(tmp_path, chain(late, node))
+
+    inputs = np.zeros((2, 12, 2))
+    inputs[:, 3:] = X[:, :-3, :2]
+    theirs = euler(inputs, tau_syn=DT, w_in=1.0, tau_mem=0.01, r=4.0, v_leak=0.9, v_threshold=1.0)
+    assert theirs.any()
+    assert np.array_equal(spikes_of(ours, X[..., :2])["n1"], theirs)
