@@ -52,7 +52,36 @@ def test_a_network_goes_out_as_a_layer_file_and_comes_in_as_integers(
     assert "say whose integers: --chip NAME" in problem
     assert shell("export", "netx", str(folder), str(file), "--chip", "tiny")[0] == 0
     assert shell("import", "netx", str(file), "--out", str(tmp_path / "integers"))[0] == 0
-    assert (tmp_path / "integers" / "quantized.json").is_file()
+    assert shell("map", tmp_path / "integers", "--chip", "tiny", "--out", tmp_path / "art")[0] == 0
+    code, out, _ = shell("inspect", tmp_path / "integers", "--json")
+    assert json.loads(out)["kind"] == "a network of integers"
+    assert shell("export", "netx", tmp_path / "art", tmp_path / "b.net")[0] == 0
+    assert (tmp_path / "b.net").read_bytes() == file.read_bytes()
+
+
+def test_a_network_and_integers_do_not_share_a_folder(
+    shell: Shell, graph: Path, tmp_path: Path
+) -> None:
+    folder, file = tmp_path / "network", tmp_path / "a.net"
+    shell("import", "nir", str(graph), "--out", str(folder), "--dt", "1e-3", "--reset", "zero")
+    shell("export", "netx", str(folder), str(file), "--chip", "tiny")
+
+    code, _, problem = shell("import", "netx", str(file), "--out", str(folder))
+
+    assert code == 2
+    assert "holds another network, network.json" in problem
+
+
+def test_integers_are_no_nir(shell: Shell, graph: Path, tmp_path: Path) -> None:
+    folder, file = tmp_path / "network", tmp_path / "a.net"
+    shell("import", "nir", str(graph), "--out", str(folder), "--dt", "1e-3", "--reset", "zero")
+    shell("export", "netx", str(folder), str(file), "--chip", "tiny")
+    shell("import", "netx", str(file), "--out", str(tmp_path / "integers"))
+
+    code, _, problem = shell("export", "nir", tmp_path / "integers", tmp_path / "b.nir")
+
+    assert code == 2
+    assert "NIR has no words for a chip's integers" in problem
 
 
 def test_what_is_missing_is_asked_for(shell: Shell, graph: Path, tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ def interchange_room(module: str = "") -> Any:
 def tell_import(imported: Any, source: Path, out: Path, *, as_json: bool) -> None:
     """Write an imported network's folder and say what it holds."""
     network = imported.network
-    name = "network" if isinstance(network, Network) else "quantized"
+    name, other = ("network", "quantized")[:: 1 if isinstance(network, Network) else -1]
+    if (out / f"{other}.json").exists():
+        raise InputError(f"{out}: holds another network, {other}.json; choose another --out")
     codec.write(network, out, name)
     answer = {
         "out": str(out),

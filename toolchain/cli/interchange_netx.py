@@ -6,15 +6,14 @@ from pathlib import Path
 
 import click
 
-from toolchain import codec
 from toolchain.artifact import read_artifact
-from toolchain.cli.inputs import read_network
+from toolchain.cli.inputs import read_mappable
 from toolchain.cli.interchange import interchange_room, tell_export, tell_import
 from toolchain.cli.output import json_option
 from toolchain.errors import DoesNotFitError, InputError
 from toolchain.hardware import HardwareProfile, find_profile
 from toolchain.mapper.quantize import quantize
-from toolchain.network import Network, QuantizedNetwork
+from toolchain.network import QuantizedNetwork
 
 
 @click.command("netx")
@@ -62,10 +61,9 @@ def _integers(source: Path, chip: str | None) -> QuantizedNetwork:
     """The integers of an artifact, or those that a network gets on a chip."""
     if (source / "manifest.json").is_file():
         return read_artifact(source).network
-    if (source / "quantized.json").is_file():
-        return codec.read(QuantizedNetwork, source, "quantized")
-    network = read_network(source)
-    assert isinstance(network, Network), "one of integers would be in quantized.json"
+    network = read_mappable(source)
+    if isinstance(network, QuantizedNetwork):
+        return network
     if chip is None:
         raise InputError(f"{source} is in real numbers; say whose integers: --chip NAME")
     quantized = quantize(network, _without_exponents(find_profile(chip)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from toolchain.cli.inputs import read_network
+from toolchain.cli.inputs import read_mappable
 from toolchain.cli.interchange import interchange_room, tell_export, tell_import
 from toolchain.cli.output import json_option
 
@@ -67,6 +67,6 @@ def export_command(network: Path, file: Path, dt: float, as_json: bool) -> None:
     With FILE.nir.snn-deploy.json beside it, import gives the same network, to the last bit.
     """
     real = network / "network.json"  # beside which a run may keep its integers
-    held = read_network(real if real.is_file() else network)
+    held = read_mappable(real if real.is_file() else network)
     exported = interchange_room().EXPORTERS["nir"](held, file, dt=dt)
     tell_export(exported, as_json=as_json)

@@ -96,6 +96,8 @@ def inspect(path: Path) -> dict[str, Any]:
         return _artifact(folder)
     if (folder / "network.json").is_file():
         return _network(folder)
+    if (folder / "quantized.json").is_file():
+        return _integers(folder)
     if (folder / "model.json").is_file():
         return {"kind": "an unfinished run", **_trained(folder)}
     raise FileError(
@@ -257,15 +259,42 @@ def _network(folder: Path) -> dict[str, Any]:
             }
             for p in network.populations
         ],
-        "projections": [
-            {
-                "from": e.source,
-                "to": e.target,
-                "synapses": e.weights.nnz,
-                "density": f"{e.weights.nnz / np.prod(e.weights.shape):.2%}",
-                "delay": e.delay,
-                "lag": lag(network, e),
-            }
-            for e in network.projections
-        ],
+        "projections": _projections(network),
     }
+
+
+def _integers(folder: Path) -> dict[str, Any]:
+    """A network that came as the chip's integers."""
+    network = codec.read(QuantizedNetwork, folder, "quantized")
+    return {
+        "kind": "a network of integers",
+        "input": f"{network.input.name}, {network.input.size} neurons",
+        "output": network.output,
+        "encoding": encoding_line(network.encoding),
+        "fingerprint": codec.fingerprint(network),
+        "populations": [
+            row
+            | {
+                "decay u": p.decay_u,
+                "decay v": p.decay_v,
+                "threshold": int(p.threshold.max()),
+            }
+            for row, p in zip(_ranges(network), network.populations, strict=True)
+        ],
+        "projections": _projections(network),
+    }
+
+
+def _projections(network: Network | QuantizedNetwork) -> list[dict[str, Any]]:
+    """The synapses of a network, projection by projection."""
+    return [
+        {
+            "from": e.source,
+            "to": e.target,
+            "synapses": e.weights.nnz,
+            "density": f"{e.weights.nnz / np.prod(e.weights.shape):.2%}",
+            "delay": e.delay,
+            "lag": lag(network, e),
+        }
+        for e in network.projections
+    ]
