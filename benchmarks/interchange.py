@@ -21,18 +21,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from toolchain import arithmetic
-from toolchain.artifact import Artifact, make_artifact
-from toolchain.backends import get_backend
+from toolchain.artifact import Artifact
+from toolchain.backends import get_backend, ignore
 from toolchain.backends.quantized import run_network
 from toolchain.errors import InputError
-from toolchain.hardware import HardwareProfile, find_profile
+from toolchain.hardware import find_profile
 from toolchain.interchange.floats import spikes_of
 from toolchain.interchange.netx_in import read_netx
 from toolchain.interchange.nir_in import read_nir
-from toolchain.mapper.assemble import assemble
-from toolchain.mapper.partition import partition
-from toolchain.mapper.place import PLACERS, check_placement
-from toolchain.mapper.quantize import quantize
+from toolchain.mapper.pipeline import map_network
 from toolchain.network import (
     Input,
     Network,
@@ -81,13 +78,10 @@ def right(spikes: BoolArray, labels: NDArray[np.int64]) -> int:
     return int((spikes.sum(axis=1).argmax(axis=1) == labels).sum())
 
 
-def put(network: QuantizedNetwork, profile: HardwareProfile) -> Artifact:
-    """A network of integers on a chip."""
-    placement = PLACERS["first-fit"](network, profile, partition(network, profile))
-    reach = check_placement(network, profile, placement)
-    return make_artifact(
-        profile, assemble(network, profile, placement, reach, dropped=0, trained="")
-    )
+def put(network: Network | QuantizedNetwork) -> Artifact:
+    """A network on the chip; integers as they are."""
+    profile = find_profile(CHIP)
+    return map_network(network, profile, placer="first-fit", watch=ignore).artifact
 
 
 def first_three(network: Network | QuantizedNetwork) -> Result:
@@ -113,13 +107,12 @@ def convolutional(shared: Path, name: str) -> Result:
     """The network of IF neurons on N-MNIST: its authors' accuracies, ours before and after."""
     network = read_nir(shared / "models" / name, dt=1.0, reset="zero").network
     assert isinstance(network, Network)
-    profile = find_profile(CHIP)
     spikes, labels = nmnist(shared, MICROSECONDS)
     trained = [
         right(spikes_of(network, spikes[start : start + 10])[network.output], labels[start:][:10])
         for start in range(0, len(spikes), 10)
     ]
-    artifact = put(quantize(network, profile).network, profile)
+    artifact = put(network)
     raster = get_backend("simulator").run(artifact, Raster(spikes={network.input.name: spikes}))
     folder = (shared / "models" / name).parent
     recorded = {
@@ -195,7 +188,7 @@ def mnist(shared: Path) -> Result:
     """lava-dl's MNIST network, mapped, and verified on Lava."""
     network = read_netx(shared / "models/netx/mnist/trained_mnist_network.net").network
     assert isinstance(network, QuantizedNetwork)
-    artifact = put(network, find_profile(CHIP))
+    artifact = put(network)
     rng = np.random.default_rng(0)
     raster = Raster(spikes={network.input.name: rng.random((8, 32, network.input.size)) < 0.1})
     rasters = {
@@ -250,7 +243,7 @@ def slayer(shared: Path) -> Result:
         output="fc2",
     )
     spikes, labels = nmnist(shared, 1000)
-    artifact = put(network, find_profile(CHIP))
+    artifact = put(network)
     ran = get_backend("simulator").run(artifact, Raster(spikes={"input": spikes}))
     return first_three(network) | {
         "samples": len(labels),
