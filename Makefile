@@ -43,10 +43,10 @@ clean: ## remove everything that the other targets made
 # that does not hold us.
 .venv/.run: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing into .venv: about a minute and a half, torch among it"
-	$(PIP) install --no-compile --constraint constraints.txt --editable '.[train,lava]'
+	$(PIP) install --no-compile --constraint constraints.txt --editable '.[train,lava,interchange]'
 	$(PIP) install --no-compile --no-deps --ignore-requires-python lava-nc==0.10.0
 	@touch $@
 
 .venv/.dev: .venv/.run
-	$(PIP) install --no-compile --constraint constraints.txt --editable '.[train,lava,dev]'
+	$(PIP) install --no-compile --constraint constraints.txt --editable '.[train,lava,interchange,dev]'
 	@touch $@

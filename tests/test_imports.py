@@ -21,11 +21,13 @@ HOMES = {  # the only places that know these
     "pooch": "train/data/",
     "tonic": "train/data/",
     "lava": "backends/lava_",
+    "h5py": "interchange/",
+    "onnx": "interchange/",
     "numba": ("backends/simulator_", "mapper/", "train/"),
     "llvmlite": ("backends/simulator_", "train/"),
 }
 ENTRANCE = "__main__.py"  # python -m toolchain
-NEVER = {"torchvision", "pickle", "tqdm"}
+NEVER = {"torchvision", "pickle", "tqdm", "nir", "nirtorch", "snntorch", "onnxruntime"}
 
 
 def imported(source: str, module: str) -> Iterator[str]:
@@ -101,6 +103,9 @@ def test_every_folder_of_the_package_is_a_room_that_the_rules_know() -> None:
         ("verify/core.py", "import numba", "numba is not known here"),
         ("backends/lava.py", "from lava.proc import lif", "lava is not known here"),
         ("verify/core.py", "import_module('norse.torch')", "norse is not known here"),
+        ("cli/main.py", "import h5py", "h5py is not known here"),
+        ("interchange/nir.py", "import torch", "torch is not known here"),
+        ("interchange/nir.py", "from toolchain.mapper import place", "interchange imports mapper"),
         ("train/data.py", "import torchvision", "torchvision is not known here"),
         ("files.py", "import pickle", "pickle is not known here"),
     ],

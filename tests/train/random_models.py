@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from toolchain.train.geometry import convolved_shape, pooled_shape
 from toolchain.train.masks import random_mask
 from toolchain.train.model import INPUT, Kernel, Layer, Model, Neuron, Norm, Pool, Shape, Synapses
+from toolchain.unroll import convolved_shape, pooled_shape
 
 DT = 0.001
 

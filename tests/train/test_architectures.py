@@ -10,7 +10,6 @@ from toolchain.errors import ConfigError
 from toolchain.train.architectures import ARCHITECTURES, build
 from toolchain.train.config_network import KEYS, NetworkConfig
 from toolchain.train.geometry import (
-    convolved_shape,
     parameters,
     seen_shape,
     shapes,
@@ -18,6 +17,7 @@ from toolchain.train.geometry import (
     unrolled_synapses,
 )
 from toolchain.train.model import INPUT, Model, trained
+from toolchain.unroll import convolved_shape
 
 SMALL = {  # what each architecture is tried on where its size does not matter
     "mlp": ({"hidden": (7, 5)}, (2, 3, 3)),

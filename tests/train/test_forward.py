@@ -13,10 +13,9 @@ from tests.train.random_models import norm, random_model, weights
 from toolchain.network import Network, lag, starts
 from toolchain.train.export import export, to_network, without_dead
 from toolchain.train.forward import Learning, folded, forward
-from toolchain.train.geometry import convolved_shape, pooled_shape
 from toolchain.train.geometry import unrolled as connections
 from toolchain.train.model import INPUT, Kernel, Layer, Model, Neuron, Pool, Synapses, parameters
-from toolchain.train.unroll import unrolled
+from toolchain.unroll import convolved_shape, pooled_shape, unrolled
 
 SEEDS = st.integers(0, 10**9)
 

@@ -23,6 +23,8 @@ _OPTIONAL = {
     "norse": "to train: python -m pip install 'snn-deploy[train]'",
     "scikit-learn": "to train on digits: python -m pip install 'snn-deploy[train]'",
     "pooch": "to download data sets: python -m pip install 'snn-deploy[train]'",
+    "h5py": "to read and write NIR and netx: python -m pip install 'snn-deploy[interchange]'",
+    "onnx": "to read and write ONNX: python -m pip install 'snn-deploy[interchange]'",
 }
 
 

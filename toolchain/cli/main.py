@@ -23,6 +23,8 @@ COMMANDS = {
     "encode": ("encoding", "Turn raw samples into a stimulus, by the artifact's own encoding."),
     "run": ("running", "Run an artifact on a stimulus and record who spiked when."),
     "verify": ("running", "Prove that an artifact spikes alike everywhere, bit for bit."),
+    "import": ("interchange", "Read a network of another tool: NIR, lava-dl's netx, ONNX."),
+    "export": ("interchange", "Write a network for another tool: NIR, lava-dl's netx, ONNX."),
     "report": ("reporting", "Show what a folder holds, as text, JSON or one HTML page."),
     "inspect": ("reporting", "Say what a file or folder is and what is in it."),
     "chips": ("chips", "List, show and compare the chips that are known."),

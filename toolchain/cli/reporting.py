@@ -13,6 +13,7 @@ from toolchain import codec
 from toolchain.arithmetic import STATE_LIMIT, current_bound
 from toolchain.artifact import name_neurons, read_artifact
 from toolchain.cli.inputs import read_stimulus
+from toolchain.cli.interchange import interchange_room
 from toolchain.cli.output import Watcher, json_option, say, say_json, show, table
 from toolchain.cli.traffic import Work, at_work, count_spikes, show_work
 from toolchain.cli.train import train_room
@@ -87,8 +88,9 @@ def inspect_command(path: Path, stimulus: Path | None, svg: Path | None, as_json
     """Say what a file or folder is and what is in it.
 
     Knows artifacts, runs, networks, rasters, stimuli, traces and counts (.npz), chips and
-    configurations (.toml).
-    Of an artifact it also says what its cores send each other and what an inference may take.
+    configurations (.toml), and files of other tools (.nir, .net, .onnx), with what a chip has no
+    form for. Of an artifact it also says what its cores send each other and what an inference may
+    take.
     """
     answer = inspect(path)
     work = _work(path, stimulus, svg) if answer["kind"] == ARTIFACT else None
@@ -128,6 +130,9 @@ def _work(path: Path, stimulus: Path | None, svg: Path | None) -> Work:
     return work
 
 
+_OF_OTHERS = (".nir", ".net", ".onnx")  # files of other tools, which the interchange room reads
+
+
 def inspect(path: Path) -> dict[str, Any]:
     """What a path holds; raises FileError where it is nothing that snn-deploy writes."""
     if path.suffix == ".npz":
@@ -137,16 +142,20 @@ def inspect(path: Path) -> dict[str, Any]:
         return _arrays(arrays, traces=traces) if counts or traces else _raster(path)
     if path.suffix == ".toml":
         return _configuration(path) if "data" in read_toml(path) else _chip(path)
+    if path.suffix in _OF_OTHERS:
+        return dict(interchange_room().INSPECTORS[path.suffix](path))
     folder = path.parent if path.name in ("network.json", "manifest.json") else path
     if (folder / "manifest.json").is_file():
         return _artifact(folder)
     if (folder / "network.json").is_file():
         return _network(folder)
+    if (folder / "quantized.json").is_file():
+        return _integers(folder)
     if (folder / "model.json").is_file():
         return {"kind": "an unfinished run", **_trained(folder)}
     raise FileError(
         f"{path}: is nothing that snn-deploy knows; it inspects artifacts, runs, networks,"
-        " .npz rasters, and .toml chips and configurations"
+        " .npz rasters, .toml chips and configurations, and other tools' .nir, .net and .onnx"
     )
 
 
@@ -303,15 +312,42 @@ def _network(folder: Path) -> dict[str, Any]:
             }
             for p in network.populations
         ],
-        "projections": [
-            {
-                "from": e.source,
-                "to": e.target,
-                "synapses": e.weights.nnz,
-                "density": f"{e.weights.nnz / np.prod(e.weights.shape):.2%}",
-                "delay": e.delay,
-                "lag": lag(network, e),
-            }
-            for e in network.projections
-        ],
+        "projections": _projections(network),
     }
+
+
+def _integers(folder: Path) -> dict[str, Any]:
+    """A network that came as the chip's integers."""
+    network = codec.read(QuantizedNetwork, folder, "quantized")
+    return {
+        "kind": "a network of integers",
+        "input": f"{network.input.name}, {network.input.size} neurons",
+        "output": network.output,
+        "encoding": encoding_line(network.encoding),
+        "fingerprint": codec.fingerprint(network),
+        "populations": [
+            row
+            | {
+                "decay u": p.decay_u,
+                "decay v": p.decay_v,
+                "threshold": int(p.threshold.max()),
+            }
+            for row, p in zip(_ranges(network), network.populations, strict=True)
+        ],
+        "projections": _projections(network),
+    }
+
+
+def _projections(network: Network | QuantizedNetwork) -> list[dict[str, Any]]:
+    """The synapses of a network, projection by projection."""
+    return [
+        {
+            "from": e.source,
+            "to": e.target,
+            "synapses": e.weights.nnz,
+            "density": f"{e.weights.nnz / np.prod(e.weights.shape):.2%}",
+            "delay": e.delay,
+            "lag": lag(network, e),
+        }
+        for e in network.projections
+    ]

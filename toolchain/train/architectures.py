@@ -26,9 +26,9 @@ from torch import Tensor
 
 from toolchain.errors import ConfigError
 from toolchain.train.config_network import NetworkConfig, own_module
-from toolchain.train.geometry import convolved_shape, pooled_shape
 from toolchain.train.model import INPUT, Kernel, Layer, Model, Neuron, Norm, Pool, Shape, Synapses
 from toolchain.train.own import from_file
+from toolchain.unroll import convolved_shape, pooled_shape
 
 _GAIN = 2.0  # first weights: how far, in thresholds, a full drive moves v; found by trial
 _HALF = 1 / sqrt(2)  # tdBN's alpha where two branches meet: their sum spreads as one does

@@ -29,7 +29,7 @@ from toolchain.train.exact_neurons import EXACT_IN_FLOAT32, Registers
 from toolchain.train.export import depths
 from toolchain.train.geometry import shapes
 from toolchain.train.model import INPUT, Layer, Model, Shape, Synapses
-from toolchain.train.unroll import unrolled
+from toolchain.unroll import unrolled
 
 IntArray = NDArray[np.int64]
 Grids = Mapping[str, Grid]  # population -> its grid

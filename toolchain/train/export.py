@@ -30,7 +30,7 @@ from toolchain.network import (
 )
 from toolchain.train.forward import folded
 from toolchain.train.model import INPUT, Layer, Model, Shape, Synapses
-from toolchain.train.unroll import unrolled
+from toolchain.unroll import unrolled
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

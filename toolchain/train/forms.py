@@ -16,8 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from toolchain.train.geometry import convolved_shape, pooled_shape
 from toolchain.train.model import Kernel, Norm, Pool, Shape, Synapses
+from toolchain.unroll import convolved_shape, pooled_shape
 
 
 class RefusedError(Exception):

@@ -9,7 +9,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from toolchain.train.model import INPUT, Kernel, Model, Pool, Shape, Synapses, trained
+from toolchain.train.model import INPUT, Kernel, Model, Shape, Synapses, trained
+from toolchain.unroll import pooled_shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,27 +23,6 @@ class Row:
     kernel: tuple[int, ...]  # of the weights: (target, source) or (out, in / groups, height, width)
     weights: int  # each kernel weight once
     unrolled: int  # each kernel weight once per output position; zero padding not counted
-
-
-def pooled_shape(shape: Shape, pool: Pool | None) -> Shape:
-    """Shape of what synapses see of a source; what is left over at an edge is not pooled."""
-    if pool is None:
-        return shape
-    channels, height, width = shape
-    high = (height - pool.size[0]) // pool.stride[0] + 1
-    wide = (width - pool.size[1]) // pool.stride[1] + 1
-    return channels, high, wide
-
-
-def convolved_shape(shape: Shape, channels: int, size: tuple[int, int], kernel: Kernel) -> Shape:
-    """Shape that a kernel of this size makes of (channels, height, width); may be empty."""
-    extents = (
-        (extent + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
-        for extent, taps, stride, padding, dilation in zip(
-            shape[1:], size, kernel.stride, kernel.padding, kernel.dilation, strict=True
-        )
-    )
-    return channels, *extents
 
 
 def shapes(model: Model) -> dict[str, Shape]:

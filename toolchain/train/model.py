@@ -16,7 +16,9 @@ from typing import Literal
 
 from torch import Tensor
 
-Shape = tuple[int, ...]  # (neurons,) or (channels, height, width)
+from toolchain.unroll import Kernel as Kernel
+from toolchain.unroll import Pool as Pool
+from toolchain.unroll import Shape as Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,25 +43,6 @@ class Neuron:
     def decay_v(self) -> float:
         """Share of v lost per timestep."""
         return self.dt * self.tau_mem_inv
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
-    """Spikes of neighbours taken together, on their way and without a neuron of their own."""
-
-    kind: Literal["sum", "average"]
-    size: tuple[int, int]  # height, width in source neurons
-    stride: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kernel:
-    """How a convolution walks over its source; `torch.nn.Conv2d`'s words."""
-
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)  # zeros
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

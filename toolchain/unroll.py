@@ -7,19 +7,59 @@ synapse, even at weight 0.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
-from toolchain.train.geometry import pooled_shape
-from toolchain.train.model import Kernel, Pool, Shape
-
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
+Shape = tuple[int, ...]  # (neurons,) or (channels, height, width)
 Entries = tuple[IntArray, IntArray, FloatArray]  # targets, sources, weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Spikes of neighbours taken together, on their way and without a neuron of their own."""
+
+    kind: Literal["sum", "average"]
+    size: tuple[int, int]  # height, width in source neurons
+    stride: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """How a convolution walks over its source; `torch.nn.Conv2d`'s words."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)  # zeros
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+
+def pooled_shape(shape: Shape, pool: Pool | None) -> Shape:
+    """Shape of what synapses see of a source; what is left over at an edge is not pooled."""
+    if pool is None:
+        return shape
+    channels, height, width = shape
+    high = (height - pool.size[0]) // pool.stride[0] + 1
+    wide = (width - pool.size[1]) // pool.stride[1] + 1
+    return channels, high, wide
+
+
+def convolved_shape(shape: Shape, channels: int, size: tuple[int, int], kernel: Kernel) -> Shape:
+    """Shape that a kernel of this size makes of (channels, height, width); may be empty."""
+    extents = (
+        (extent + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
+        for extent, taps, stride, padding, dilation in zip(
+            shape[1:], size, kernel.stride, kernel.padding, kernel.dilation, strict=True
+        )
+    )
+    return channels, *extents
 
 
 def unrolled(
