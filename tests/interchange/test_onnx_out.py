@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -12,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from tests.strategies import Case, cases, neurons, rows, synapses
 from toolchain.backends.quantized import run_network
+from toolchain.interchange.onnx_float import float_model
 from toolchain.interchange.onnx_model import NUMPY_KINDS
 from toolchain.interchange.onnx_out import PRODUCTS, scan_model, step_model
 from toolchain.interchange.onnx_step import states
@@ -32,6 +35,13 @@ def asked(runner: onnxruntime.InferenceSession, feed: Arrays) -> Arrays:
     return dict(zip(names, runner.run(names, feed), strict=True))
 
 
+def zeros(network: QuantizedNetwork, kind: int, samples: int) -> Arrays:
+    return {
+        state.name: np.zeros((samples, *state.shape), NUMPY_KINDS[state.kind])
+        for state in states(network, kind)
+    }
+
+
 def by_scan(case: Case, product: str | None) -> tuple[Arrays, np.ndarray]:
     runner = session(scan_model(case.network, {}, product=product))
     given = asked(runner, {"raster/input": case.stimulus.spikes["input"]})
@@ -43,10 +53,7 @@ def by_steps(case: Case, product: str | None) -> Arrays:
     """What u, v and spikes are after each timestep, the states fed back by hand."""
     runner = session(step_model(case.network, {}, product=product))
     spikes = case.stimulus.spikes["input"]
-    held = {
-        state.name: np.zeros((len(spikes), *state.shape), NUMPY_KINDS[state.kind])
-        for state in states(case.network, onnx.TensorProto.INT64)
-    }
+    held = zeros(case.network, onnx.TensorProto.INT64, len(spikes))
     found: dict[str, list[np.ndarray]] = {}
     for t in range(spikes.shape[1]):
         now = asked(runner, held | {"spikes/input": spikes[:, t]})
@@ -85,3 +92,44 @@ def test_onnxruntime_spikes_as_the_quantized_network_does(case: Case, product: s
 @settings(max_examples=80)
 def test_onnxruntime_spikes_alike_for_many_networks(case: Case, product: str | None) -> None:
     agrees(case, product)
+
+
+def in_dyadic_units(network: QuantizedNetwork) -> QuantizedNetwork:
+    """Units and decays for which float32 is exact while sums are small."""
+    populations = tuple(
+        replace(p, unit=np.full(p.size, 2.0**-12), decay_u=4095, decay_v=2048, bias_exponent=0)
+        for p in network.populations
+    )
+    return replace(network, populations=populations)
+
+
+def test_the_float_network_holds_the_equations_with_names_a_person_knows() -> None:
+    network = in_dyadic_units(
+        QuantizedNetwork(
+            input=Input(name="input", size=3),
+            populations=(neurons("hidden", 2, threshold=[100, 3]), neurons("out", 1, threshold=60)),
+            projections=(
+                synapses("input", "hidden", rows([[60, 0, 50], [-8, 4, 30]]), exponent=1),
+                synapses("hidden", "hidden", rows([[0, 6], [2, 0]])),
+                synapses("hidden", "out", rows([[40, 40]])),
+                synapses("input", "out", rows([[0, 0, 8]]), delay=3),
+            ),
+            output="out",
+        )
+    )
+    rng = np.random.default_rng(3)
+    stimulus = Raster(spikes={"input": rng.random((5, 12, 3)) < 0.5})
+    wanted = run_network(network, stimulus).raster.spikes
+    model = float_model(network, {"form": "float"})
+    runner = session(model)
+    held = zeros(network, onnx.TensorProto.FLOAT, 5)
+
+    for t in range(12):
+        now = asked(runner, held | {"spikes/input": stimulus.spikes["input"][:, t]})
+        held = {name: now[f"next_{name}"] for name in held}
+        for name in ("hidden", "out"):
+            np.testing.assert_array_equal(now[f"spikes/{name}"], wanted[name][:, t])
+
+    names = [node.name for node in onnx.load_from_string(model).graph.node]
+    assert {"input -> hidden", "hidden", "input -> out (delay 3)", "out"} <= set(names)
+    assert 0 < wanted["out"].mean() < 1
