@@ -53,9 +53,7 @@ def float_model(network: Network | QuantizedNetwork, properties: Mapping[str, st
     return finish(scribe, name="float", says=says, properties=properties, functions=[_lif()])
 
 
-def _arrive(
-    network: Network | QuantizedNetwork, scribe: Scribe, number: int, spikes: str
-) -> str:
+def _arrive(network: Network | QuantizedNetwork, scribe: Scribe, number: int, spikes: str) -> str:
     """(samples, target): the weights of the sources that spiked, summed."""
     edge = network.projections[number]
     name = f"{edge.source} -> {edge.target}"

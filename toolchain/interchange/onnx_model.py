@@ -41,7 +41,7 @@ class Scribe:
     def node(
         self, operator: str, *inputs: str, to: str, to_kind: int | None = None, **attributes: Any
     ) -> str:
-        """One node, named after what it gives; returns that name. `to_kind` is what a Cast makes."""
+        """One node, named after what it gives; returns that name. `to_kind` is a Cast's."""
         if to_kind is not None:
             attributes["to"] = to_kind
         node = helper.make_node(operator, list(inputs), [to], name=to, **attributes)
@@ -92,7 +92,10 @@ def finish(
     domains = sorted({function.domain for function in functions})
     model = helper.make_model(
         scribe.graph(name),
-        opset_imports=[helper.make_opsetid("", OPSET), *(helper.make_opsetid(d, 1) for d in domains)],
+        opset_imports=[
+            helper.make_opsetid("", OPSET),
+            *(helper.make_opsetid(d, 1) for d in domains),
+        ],
         ir_version=IR_VERSION,
         producer_name="snn-deploy",
         producer_version=__version__,

@@ -166,14 +166,15 @@ def _rows(scribe: Scribe, number: int, edge: QuantizedProjection, spikes: str) -
 
     One synapse of weight 0 more at the end makes the sum before it the sum of all.
     """
-    sources = np.append(edge.weights.indices, 0).astype(np.int32)
-    weights = np.append(edge.weights.data // 2, 0).astype(np.int8)
-    first, last = (part.astype(np.int32) for part in (edge.weights.indptr[:-1], edge.weights.indptr[1:]))
+    start = edge.weights.indptr.astype(np.int32)
+    arrays = {
+        "sources": np.append(edge.weights.indices, 0).astype(np.int32),
+        "weights": np.append(edge.weights.data // 2, 0).astype(np.int8),
+        "first": start[:-1],
+        "last": start[1:],
+    }
+    names = [scribe.constant(f"{what}/{number}", array) for what, array in arrays.items()]
     ones = scribe.node("Cast", spikes, to=f"ones/{number}", to_kind=INT64)
-    names = [
-        scribe.constant(f"{what}/{number}", array)
-        for what, array in (("sources", sources), ("weights", weights), ("first", first), ("last", last))
-    ]
     heard = scribe.node("Gather", ones, names[0], to=f"ones_of_synapses/{number}", axis=1)
     wide = scribe.node("Cast", names[1], to=f"wide_weights/{number}", to_kind=INT64)
     each = scribe.node("Mul", heard, wide, to=f"halves_of_synapses/{number}")
@@ -202,9 +203,7 @@ def _live(network: QuantizedNetwork, scribe: Scribe, name: str, a: str) -> tuple
     driven = scribe.node("Add", kept_v, u, to=f"driven/{name}")
     whole = scribe.node("Add", driven, scribe.constant(f"bias/{name}", bias), to=f"biased/{name}")
     v = scribe.node("Clip", whole, limit[1], limit[0], to=f"before_reset/{name}")
-    threshold = scribe.constant(
-        f"threshold/{name}", population.threshold << arithmetic.ALIGN_BITS
-    )
+    threshold = scribe.constant(f"threshold/{name}", population.threshold << arithmetic.ALIGN_BITS)
     spikes = scribe.node("Greater", v, threshold, to=f"spikes/{name}")
     scribe.node("Where", spikes, scribe.number(0), v, to=f"next_v/{name}")
     return u, v, spikes

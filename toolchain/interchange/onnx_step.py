@@ -9,21 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from toolchain.interchange.onnx_model import BOOL, SAMPLES, Scribe
-from toolchain.network import Network, QuantizedNetwork, lag, starts
-
-
-class Edge(Protocol):
-    """A projection of either phase."""
-
-    @property
-    def source(self) -> str: ...  # noqa: D102
-    @property
-    def target(self) -> str: ...  # noqa: D102
-    @property
-    def delay(self) -> int: ...  # noqa: D102
+from toolchain.network import (
+    Network,
+    Projection,
+    QuantizedNetwork,
+    QuantizedProjection,
+    lag,
+    starts,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +67,7 @@ def write_step(
     origin = network.input
     scribe.input(f"spikes/{origin.name}", BOOL, SAMPLES, origin.size)
     clock = starts(network)
-    edges: Sequence[Edge] = network.projections
+    edges: Sequence[Projection | QuantizedProjection] = network.projections
     sums: dict[str, str] = {}
     for name in sorted((p.name for p in network.populations), key=lambda one: clock[one]):
         for number, edge in enumerate(edges):
