@@ -36,7 +36,8 @@ BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 Watch = Callable[[str, int, int], None]
 FACTORS = tuple(2 ** (step / 4) for step in range(-6, 13))  # of the percentile: 0.35 to 8
-_AT_ONCE = 2**22  # sums that are held at a time
+_TRIED = 128  # samples on which the thresholds of hidden layers are tried
+_AT_ONCE = 2**17  # neurons times samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +142,11 @@ def _balanced(
     if not layer.rectified:
         return _decisive(plain, wanted, spikes, percentile)
     target = activation(layer, wanted)
-    tried = [_highest(target, percentile) * factor for factor in FACTORS]
-    errors = _errors(plain, spikes, target, tried)
+    highest = _highest(target, percentile)
+    tried = [highest * factor for factor in FACTORS]
+    every = -(-target.shape[1] // _TRIED)  # spread over the data, which may be sorted by class
+    few = {source: spikes[source][::every] for source in synapses}
+    errors = [_error(target[:, ::every], count) for count in _counts(plain, few, tried)]
     return _at(plain, tried[int(np.argmin(errors))])
 
 
@@ -154,7 +158,8 @@ def _decisive(
         rise = -float(np.percentile(wanted.max(axis=0), 1)) + float(np.std(wanted))
         plain = _at(plain, plain.threshold, rise=max(rise, 0.0))
         wanted = wanted + max(rise, 0.0)
-    tried = [_highest(np.maximum(wanted, 0), percentile) * factor for factor in FACTORS]
+    highest = _highest(np.maximum(wanted, 0), percentile)
+    tried = [highest * factor for factor in FACTORS]
     counts = _counts(plain, spikes, tried)
     expected = wanted.argmax(axis=0)
     alike = [float(np.mean(count.argmax(axis=0) == expected)) for count in counts]
@@ -174,12 +179,6 @@ def _highest(target: FloatArray, percentile: float) -> float:
     return float(np.percentile(active, percentile)) if active.size else 1.0
 
 
-def _errors(
-    plain: _Spiking, spikes: Mapping[str, BoolArray], target: FloatArray, tried: list[float]
-) -> list[float]:
-    return [_error(target, count) for count in _counts(plain, spikes, tried)]
-
-
 def _error(target: FloatArray, counts: FloatArray) -> float:
     """Squared error that is left after the best gain."""
     gain = _gain(float(np.sum(target * counts)), float(np.sum(counts**2)))
@@ -195,44 +194,60 @@ def _counts(
     plain: _Spiking, spikes: Mapping[str, BoolArray], tried: list[float]
 ) -> list[FloatArray]:
     """(neurons, samples) spikes for each threshold."""
-    found: list[list[FloatArray]] = [[] for _ in tried]
-    for sums in _sums(plain, spikes):
-        for counts, threshold in zip(found, tried, strict=True):
-            counts.append(fire(sums, threshold).sum(axis=1, dtype=np.float64))
-    return [np.concatenate(counts, axis=1) for counts in found]
+    parts = []
+    for chunk in _chunks(plain, spikes):
+        sums = _sums(plain, spikes, chunk)
+        parts.append(_count(sums, tried, (len(plain.bias), chunk.stop - chunk.start)))
+    return [np.concatenate(counts, axis=1) for counts in zip(*parts, strict=True)]
+
+
+def _count(
+    sums: Iterator[FloatArray], tried: list[float], shape: tuple[int, int]
+) -> list[FloatArray]:
+    counts, v = np.zeros((len(tried), *shape)), np.zeros((len(tried), *shape))
+    spiked = np.empty(shape, bool)
+    for now in sums:
+        for at, threshold in enumerate(tried):
+            fire(v[at], now, threshold, spiked)
+            counts[at] += spiked
+    return list(counts)
 
 
 def _spikes(layer: _Spiking, spikes: Mapping[str, BoolArray]) -> BoolArray:
     """(samples, timesteps, neurons)."""
-    parts = [fire(sums, layer.threshold) for sums in _sums(layer, spikes)]
-    return np.ascontiguousarray(np.concatenate(parts, axis=2).transpose(2, 1, 0))
-
-
-def _sums(layer: _Spiking, spikes: Mapping[str, BoolArray]) -> Iterator[FloatArray]:
-    """(neurons, timesteps, samples) what is added to v, some samples at a time."""
     samples, timesteps, _ = next(iter(spikes.values())).shape
-    held = max(len(layer.bias), *(spikes[source].shape[2] for source in layer.synapses))
-    chunk = max(_AT_ONCE // (timesteps * held), 1)
-    for start in range(0, samples, chunk):
-        total = None
+    found = np.empty((samples, timesteps, len(layer.bias)), bool)
+    for chunk in _chunks(layer, spikes):
+        v = np.zeros((len(layer.bias), chunk.stop - chunk.start))
+        spiked = np.empty(v.shape, bool)
+        for t, now in enumerate(_sums(layer, spikes, chunk)):
+            fire(v, now, layer.threshold, spiked)
+            found[chunk, t] = spiked.T
+    return found
+
+
+def _chunks(layer: _Spiking, spikes: Mapping[str, BoolArray]) -> Iterator[slice]:
+    """Samples at a time: as many as a processor's own memory holds."""
+    samples = len(next(iter(spikes.values())))
+    step = max(_AT_ONCE // len(layer.bias), 1)
+    for start in range(0, samples, step):
+        yield slice(start, min(start + step, samples))
+
+
+def _sums(layer: _Spiking, spikes: Mapping[str, BoolArray], chunk: slice) -> Iterator[FloatArray]:
+    """(neurons, samples) what is added to v, timestep after timestep."""
+    for t in range(next(iter(spikes.values())).shape[1]):
+        total = np.repeat(layer.bias[:, None], chunk.stop - chunk.start, axis=1)
         for source, rows in layer.synapses.items():
-            part = spikes[source][start : start + chunk].transpose(2, 1, 0)
-            arriving = rows @ part.reshape(part.shape[0], -1).astype(np.float64)
-            total = arriving if total is None else total + arriving
-        assert total is not None, "a layer has a source"
-        total += layer.bias[:, None]
-        yield total.reshape(len(layer.bias), timesteps, -1)
+            total += rows @ np.ascontiguousarray(spikes[source][chunk, t].T, dtype=np.float64)
+        yield total
 
 
-def fire(sums: FloatArray, threshold: float) -> BoolArray:
-    """(neurons, timesteps, samples) spikes of v that is reset to zero, strictly above."""
-    spikes = np.empty(sums.shape, bool)
-    v = np.zeros((sums.shape[0], sums.shape[2]))
-    for t in range(sums.shape[1]):
-        v += sums[:, t]
-        np.greater(v, threshold, out=spikes[:, t])
-        v[spikes[:, t]] = 0
-    return spikes
+def fire(v: FloatArray, sums: FloatArray, threshold: float, spiked: BoolArray) -> None:
+    """One timestep in place: v + sums, strictly above the threshold a spike, and v = 0 there."""
+    v += sums
+    np.greater(v, threshold, out=spiked)
+    np.copyto(v, 0.0, where=spiked)
 
 
 def _loss(

@@ -214,9 +214,7 @@ def inspect_onnx(file: Path) -> dict[str, Any]:
         "kind": "ONNX graph",
         "nodes": len(graph.nodes),
         "weights": sum(array.size for array in graph.constants.values()),
-        "input": " x ".join(
-            "any" if extent is None else str(extent) for extent in graph.input_shape
-        ),
+        "input": " x ".join(extents),
     }
     shape = tuple(extent or 0 for extent in graph.input_shape[1:])
     if 0 in shape:
