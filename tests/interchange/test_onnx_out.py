@@ -10,7 +10,6 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx.reference import ReferenceEvaluator
 
 from tests.strategies import Case, cases, neurons, rows, synapses
 from toolchain.backends.quantized import run_network

@@ -21,7 +21,7 @@ from toolchain.errors import UnsupportedError
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Shape = tuple[int, ...]
-LARGEST_VALUE = 2**24  # numbers of one sample's value, and of a constant made on the way
+LARGEST_VALUE = 2**22  # numbers of one sample's value, and of a constant made on the way
 LARGEST_ROWS = 2**25  # synapses between two populations
 
 
@@ -75,15 +75,28 @@ def shifted(value: Affine, offset: FloatArray) -> Affine:
 
 
 def added(one: Affine, other: Affine) -> Affine:
-    """Two values of one shape, number by number."""
+    """Two values number by number, spread over each other by ONNX's rules of broadcasting."""
     if one.shape != other.shape:
-        raise UnsupportedError(f"adds shapes {one.shape} and {other.shape}; only equal ones are")
+        return added(*_spread(one, other))
     terms = dict(one.terms)
     for source, rows in other.terms.items():
         terms[source] = csr_array(terms[source] + rows) if source in terms else rows
         terms[source].sort_indices()
     offset = one.offset + other.offset
     return Affine(shape=one.shape, terms=terms, offset=offset, label=one.label or other.label)
+
+
+def _spread(one: Affine, other: Affine) -> tuple[Affine, Affine]:
+    try:
+        shape = np.broadcast_shapes(one.shape, other.shape)
+    except ValueError as problem:
+        raise UnsupportedError(f"adds shapes {one.shape} and {other.shape}") from problem
+    check_size(shape)
+    if len(one.shape) != len(other.shape):
+        raise UnsupportedError(f"adds shapes {one.shape} and {other.shape}, across samples")
+    places = (np.arange(value.size).reshape(value.shape) for value in (one, other))
+    first, second = (np.broadcast_to(place, shape) for place in places)
+    return picked(one, first), picked(other, second)
 
 
 def picked(value: Affine, index: IntArray) -> Affine:

@@ -29,7 +29,7 @@ from toolchain.encoding import Encoding, encode
 from toolchain.errors import InputError
 from toolchain.interchange.onnx_lower import INPUT, Layer, Lowered, activation, forward, summed
 from toolchain.network import Input, Network, Population, Projection
-from toolchain.samples import Events, RawSamples
+from toolchain.samples import Events, Integers, RawSamples
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -81,8 +81,9 @@ def convert(
     `percentile` in (0, 100] of each layer's activations is where the thresholds are sought around.
     Raises InputError where the samples are not what the network takes.
     """
-    spikes = {INPUT: encode(code, samples.values, samples.indices)}
-    trained = forward(lowered, shares_of(samples, code))
+    values = values_of(samples, code)
+    spikes = {INPUT: encode(code, values, samples.indices)}
+    trained = forward(lowered, shares_of(values, code))
     gains = {INPUT: 1.0}
     made: dict[str, _Spiking] = {}
     losses = []
@@ -108,19 +109,24 @@ def convert(
     )
 
 
-def shares_of(samples: RawSamples, code: Encoding) -> FloatArray:
-    """(input neurons, samples) in 0..1: what the rate code says, before it is rounded to spikes."""
+def values_of(samples: RawSamples, code: Encoding) -> Integers:
+    """(samples, *code.sample) raw values; InputError where they are not what the network takes."""
     if isinstance(samples.values, Events):
         raise InputError("calibration needs values, was given events")
-    values = samples.values.reshape(len(samples.values), -1).astype(np.float64)
-    assert code.minimum is not None
-    assert code.maximum is not None
-    if values.shape[1] != prod(code.sample):
+    if not len(samples.values) or prod(samples.values.shape[1:]) != prod(code.sample):
         raise InputError(
             f"the network takes samples of shape {code.sample}, the calibration data holds"
-            f" {samples.values.shape[1:]}; give it what the network was trained on"
+            f" {samples.values.shape}; give it what the network was trained on"
         )
-    return ((values - code.minimum) / (code.maximum - code.minimum)).T
+    return samples.values.reshape(-1, *code.sample)
+
+
+def shares_of(values: Integers, code: Encoding) -> FloatArray:
+    """(input neurons, samples) in 0..1: what the rate code says, before it is rounded to spikes."""
+    assert code.minimum is not None
+    assert code.maximum is not None
+    raw = values.reshape(len(values), -1).astype(np.float64)
+    return ((raw - code.minimum) / (code.maximum - code.minimum)).T
 
 
 def _balanced(

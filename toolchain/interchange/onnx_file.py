@@ -70,6 +70,13 @@ def read_graph(file: Path) -> Graph:
         raise FileError(said if said.startswith(str(file)) else f"{file}: {said}") from problem
 
 
+def _text(value: str | bytes) -> str:
+    """A name; protobuf hands over bytes where they are no text."""
+    if isinstance(value, bytes):
+        raise FileError(f"holds a name that is no text: {value[:40]!r}")
+    return value
+
+
 def _model(file: Path) -> onnx.ModelProto:
     if file.exists() and not file.is_file():
         raise FileError(f"{file}: is no file")
@@ -86,30 +93,30 @@ def _model(file: Path) -> onnx.ModelProto:
 
 
 def _graph(model: onnx.ModelProto, folder: Path) -> Graph:
-    _check_opset(model)
-    graph = model.graph
+    opset, graph = _opset(model), model.graph
     if graph.sparse_initializer:
         raise FileError("holds sparse initializers, which are not read; export them dense")
     constants = _constants(graph.initializer, folder)
-    given = [value for value in graph.input if value.name not in constants]
+    given = [value for value in graph.input if _text(value.name) not in constants]
     if len(given) != 1 or len(graph.output) != 1:
-        names = [value.name for value in (*given, *graph.output)]
+        names = [_text(value.name) for value in (*given, *graph.output)]
         raise FileError(
             f"has {len(given)} inputs and {len(graph.output)} outputs ({', '.join(names)});"
             " networks of one input and one output are read: export only that path"
         )
-    nodes = tuple(_node(proto, number) for number, proto in enumerate(graph.node))
-    _check_order(nodes, {*constants, given[0].name}, graph.output[0].name)
+    nodes = tuple(_node(proto, number, opset) for number, proto in enumerate(graph.node))
+    output = _text(graph.output[0].name)
+    _check_order(nodes, {*constants, given[0].name}, output)
     return Graph(
         nodes=nodes,
         constants=constants,
         input=given[0].name,
         input_shape=_shape(given[0]),
-        output=graph.output[0].name,
+        output=output,
     )
 
 
-def _check_opset(model: onnx.ModelProto) -> None:
+def _opset(model: onnx.ModelProto) -> int:
     versions = [entry.version for entry in model.opset_import if entry.domain in _OWN]
     newest = onnx.defs.onnx_opset_version()
     if len(versions) != 1 or not OLDEST <= versions[0] <= newest:
@@ -118,13 +125,14 @@ def _check_opset(model: onnx.ModelProto) -> None:
             f"opset {held} cannot be read; opsets {OLDEST} to {newest} are: export it with one of"
             " them"
         )
+    return int(versions[0])
 
 
 def _constants(tensors: Sequence[onnx.TensorProto], folder: Path) -> dict[str, Array]:
     found: dict[str, Array] = {}
     held = 0
     for tensor in tensors:
-        if not tensor.name or tensor.name in found:
+        if not _text(tensor.name) or tensor.name in found:
             raise FileError(f"initializer '{tensor.name}': its name is empty or given twice")
         held += _bytes(tensor)
         if held > LARGEST_FILE:
@@ -173,7 +181,7 @@ def _array(tensor: onnx.TensorProto, folder: Path | None) -> Array:
 def _external(tensor: onnx.TensorProto, folder: Path, needed: int) -> bytes:
     """The bytes of a tensor that stand in a second file beside the first."""
     who = f"initializer '{tensor.name}'"
-    entries = {entry.key: entry.value for entry in tensor.external_data}
+    entries = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
     location, home = entries.get("location", ""), folder.resolve()
     try:
         path = (home / location).resolve()
@@ -199,15 +207,36 @@ def _external(tensor: onnx.TensorProto, folder: Path, needed: int) -> bytes:
         return opened.read(length)
 
 
-def _node(proto: onnx.NodeProto, number: int) -> Node:
-    operator = proto.op_type if proto.domain in _OWN else f"{proto.domain}.{proto.op_type}"
+def _node(proto: onnx.NodeProto, number: int, opset: int) -> Node:
+    kind, domain = _text(proto.op_type), _text(proto.domain)
+    name = _text(proto.name) or f"{kind} number {number}"
+    if domain in _OWN and onnx.defs.has(kind, opset):
+        _check_schema(proto, name, onnx.defs.get_schema(kind, opset))
     return Node(
-        name=proto.name or f"{proto.op_type} number {number}",
-        operator=operator,
-        inputs=tuple(proto.input),
-        outputs=tuple(proto.output),
+        name=name,
+        operator=kind if domain in _OWN else f"{domain}.{kind}",
+        inputs=tuple(_text(value) for value in proto.input),
+        outputs=tuple(_text(value) for value in proto.output),
         attributes=dict(_attributes(proto)),
     )
+
+
+def _check_schema(proto: onnx.NodeProto, name: str, schema: Any) -> None:
+    """How many inputs there are, and the kind of each attribute, as the operator is defined."""
+    if not schema.min_input <= len(proto.input) <= schema.max_input or not proto.output:
+        raise FileError(
+            f"node '{name}': {proto.op_type} takes {schema.min_input} to {schema.max_input} inputs"
+            f" and gives some output; it has {len(proto.input)} and {len(proto.output)}"
+        )
+    for attribute in proto.attribute:
+        known = schema.attributes.get(_text(attribute.name))
+        if known is None or int(known.type.value) != attribute.type:
+            wanted = "there is none" if known is None else f"it is {known.type.name}"
+            held = {value: key for key, value in AttributeProto.AttributeType.items()}
+            raise FileError(
+                f"node '{name}': {proto.op_type} has attribute '{attribute.name}' of kind"
+                f" {held.get(attribute.type, 'unknown')}; by its definition {wanted}"
+            )
 
 
 def _attributes(proto: onnx.NodeProto) -> Iterator[tuple[str, Any]]:

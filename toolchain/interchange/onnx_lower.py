@@ -106,11 +106,8 @@ def _visit(walk: _Walk, node: Node, output: str) -> None:
 
 
 def _made(node: Node, inputs: Sequence[Value], batch: int) -> Affine | Array | Rectified:
-    """What the operator gives; a node with too few inputs is the file's mistake."""
-    try:
-        made = OPERATORS[node.operator](node, inputs, batch)
-    except IndexError as problem:
-        raise UnsupportedError(f"has {len(inputs)} inputs, which are too few") from problem
+    """What the operator gives, of finite numbers."""
+    made = OPERATORS[node.operator](node, inputs, batch)
     numbers = made.offset if isinstance(made, Affine) else made
     if isinstance(numbers, np.ndarray) and not _finite(numbers):
         raise UnsupportedError("makes numbers that are not finite")

@@ -14,39 +14,42 @@ from toolchain.interchange.onnx_values import Array, Value, array_of
 
 
 def rearranged(node: Node, inputs: Sequence[Value], batch: int) -> Affine | Array:
-    """Operators that only move numbers, tried on the numbers' places."""
+    """Move a constant's numbers, or a value's: two samples go in, and must come out apart."""
     given = inputs[0]
-    move = MOVES[node.operator]
     others = [None if other is None else array_of(other) for other in inputs[1:]]
     try:
         if not isinstance(given, Affine):
-            if node.operator == "Pad":
-                raise UnsupportedError("pads a constant")
-            moved = np.asarray(move(node, array_of(given), others))
-            check_size((1, *moved.shape))
-            return moved
-        if batch != 1 and node.operator in ("Flatten", "Reshape"):
-            return _reshaped_batch(node, given, others, batch)
-        places = np.arange(given.size).reshape(1, *given.shape)
-        moved = move(node, places, others)
+            return _moved_constant(node, array_of(given), others)
+        if node.operator == "Reshape" and others:
+            others[0] = _for_two(others[0], batch)
+        places = np.arange(2 * given.size).reshape(2, *given.shape)
+        moved = MOVES[node.operator](node, places, others)
     except (ValueError, IndexError, TypeError, KeyError) as problem:
         raise UnsupportedError(f"does not fit its input ({problem})") from problem
-    if moved.ndim < 2 or moved.shape[0] != 1:
-        raise UnsupportedError(f"mixes samples: it makes {moved.shape} of {(1, *given.shape)}")
+    if moved.ndim < 2 or len(moved) != 2 or not _apart(moved[0], moved[1], given.size):
+        raise UnsupportedError(f"mixes samples, each of shape {given.shape}")
     return picked(given, moved[0])
 
 
-def _reshaped_batch(
-    node: Node, given: Affine, others: Sequence[Array | None], batch: int
-) -> Affine:
-    """As with a batch of one sample, where the file fixes a larger one."""
-    target = others[0] if others else None
-    if node.operator == "Reshape" and target is not None and target.size and target[0] == batch:
-        others = [np.concatenate([[1], target[1:]]), *others[1:]]
-    moved = MOVES[node.operator](node, np.arange(given.size).reshape(1, *given.shape), others)
-    if moved.ndim < 2 or moved.shape[0] != 1:
-        raise UnsupportedError(f"mixes samples: it makes {moved.shape} of {(1, *given.shape)}")
-    return picked(given, moved[0])
+def _moved_constant(node: Node, constant: Array, others: Sequence[Array | None]) -> Array:
+    if node.operator == "Pad":
+        raise UnsupportedError("pads a constant")
+    moved = np.asarray(MOVES[node.operator](node, constant, others))
+    check_size((1, *moved.shape))
+    return moved
+
+
+def _for_two(target: Array | None, batch: int) -> Array | None:
+    """The shape to reach where the file fixes how many samples there are."""
+    if target is None or not target.size or target.ravel()[0] != batch:
+        return target
+    return np.concatenate([[2], target.ravel()[1:]])
+
+
+def _apart(first: Array, second: Array, size: int) -> bool:
+    """Whether one sample's places are all in its own half, and the other's are the same."""
+    held = first >= 0  # -1 is padding
+    return bool(np.all(first < size) and np.array_equal(second, np.where(held, first + size, -1)))
 
 
 def _flatten(node: Node, places: Array, others: Sequence[Array | None]) -> Array:
