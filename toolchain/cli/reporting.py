@@ -11,6 +11,7 @@ import numpy as np
 
 from toolchain import codec
 from toolchain.artifact import read_artifact
+from toolchain.cli.interchange import interchange_room
 from toolchain.cli.output import json_option, say, say_json, show, table
 from toolchain.cli.train import train_room
 from toolchain.encoding import Encoding
@@ -59,7 +60,8 @@ def write_html(folder: Path, file: Path) -> None:
 def inspect_command(path: Path, as_json: bool) -> None:
     """Say what a file or folder is and what is in it.
 
-    Knows artifacts, runs, networks, rasters and stimuli (.npz), chips and configurations (.toml).
+    Knows artifacts, runs, networks, rasters and stimuli (.npz), chips and configurations (.toml),
+    and files of other tools (.nir, .net, .onnx), with what a chip has no form for.
     """
     answer = inspect(path)
     if as_json:
@@ -73,12 +75,17 @@ def inspect_command(path: Path, as_json: bool) -> None:
             say(f"{key.replace('_', ' '):<14} {value}")
 
 
+_OF_OTHERS = (".nir", ".net", ".onnx")  # files of other tools, which the interchange room reads
+
+
 def inspect(path: Path) -> dict[str, Any]:
     """What a path holds; raises FileError where it is nothing that snn-deploy writes."""
     if path.suffix == ".npz":
         return _raster(path)
     if path.suffix == ".toml":
         return _configuration(path) if "data" in read_toml(path) else _chip(path)
+    if path.suffix in _OF_OTHERS:
+        return dict(interchange_room().INSPECTORS[path.suffix](path))
     folder = path.parent if path.name in ("network.json", "manifest.json") else path
     if (folder / "manifest.json").is_file():
         return _artifact(folder)
@@ -88,7 +95,7 @@ def inspect(path: Path) -> dict[str, Any]:
         return {"kind": "an unfinished run", **_trained(folder)}
     raise FileError(
         f"{path}: is nothing that snn-deploy knows; it inspects artifacts, runs, networks,"
-        " .npz rasters, and .toml chips and configurations"
+        " .npz rasters, .toml chips and configurations, and other tools' .nir, .net and .onnx"
     )
 
 

@@ -10,8 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from toolchain.interchange.inspect import inspect_netx, inspect_nir
+from toolchain.interchange.netx_in import read_netx
+from toolchain.interchange.netx_out import write_netx
+from toolchain.interchange.nir_in import read_nir
+from toolchain.interchange.nir_out import write_nir
 from toolchain.interchange.record import Exported, Imported
 
-IMPORTERS: dict[str, Callable[..., Imported]] = {}
-EXPORTERS: dict[str, Callable[..., Exported]] = {}
-INSPECTORS: dict[str, Callable[..., dict[str, Any]]] = {}  # by the file's suffix
+IMPORTERS: dict[str, Callable[..., Imported]] = {"nir": read_nir, "netx": read_netx}
+EXPORTERS: dict[str, Callable[..., Exported]] = {"nir": write_nir, "netx": write_netx}
+INSPECTORS: dict[str, Callable[..., dict[str, Any]]] = {  # by the file's suffix
+    ".nir": inspect_nir,
+    ".net": inspect_netx,
+}

@@ -1,0 +1,72 @@
+"""import netx and export netx."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from toolchain.artifact import read_artifact
+from toolchain.cli.inputs import read_network
+from toolchain.cli.interchange import interchange_room, tell_export, tell_import
+from toolchain.cli.output import json_option
+from toolchain.errors import DoesNotFitError, InputError
+from toolchain.hardware import find_profile
+from toolchain.mapper.quantize import quantize
+from toolchain.network import Network, QuantizedNetwork
+
+
+@click.command("netx")
+@click.argument("file", metavar="FILE.net", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The network's folder.")
+@click.option(
+    "--shape",
+    metavar="C,H,W",
+    help="The input's shape, where the first layer is a convolution and the file does not say it.",
+)
+@json_option
+def import_command(file: Path, out: Path, shape: str | None, as_json: bool) -> None:
+    """Read a layer file of lava-dl (.net, HDF5).
+
+    It holds the chip's integers; they are taken as they are, and nothing is rounded.
+    """
+    imported = interchange_room().IMPORTERS["netx"](file, shape=_extents(shape))
+    tell_import(imported, file, out, as_json=as_json)
+
+
+def _extents(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        extents = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        extents = ()
+    if len(extents) not in (1, 3) or min(extents) < 1:
+        raise InputError(f"--shape {text}: must be CHANNELS,HEIGHT,WIDTH or a number of neurons")
+    return extents
+
+
+@click.command("netx")
+@click.argument("source", metavar="ARTIFACT|RUN|NETWORK", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE.net", type=click.Path(path_type=Path))
+@click.option("--chip", metavar="NAME|FILE.toml", help="Whose integers; an artifact knows its own.")
+@json_option
+def export_command(source: Path, file: Path, chip: str | None, as_json: bool) -> None:
+    """Write a network on a chip's integers as a layer file of lava-dl (.net, HDF5)."""
+    exported = interchange_room().EXPORTERS["netx"](_integers(source, chip), file)
+    tell_export(exported, as_json=as_json)
+
+
+def _integers(source: Path, chip: str | None) -> QuantizedNetwork:
+    """The integers of an artifact, or those that a network gets on a chip."""
+    if (source / "manifest.json").is_file():
+        return read_artifact(source).network
+    network = read_network(source)
+    if not isinstance(network, Network):
+        return network
+    if chip is None:
+        raise InputError(f"{source} is in real numbers; say whose integers: --chip NAME")
+    quantized = quantize(network, find_profile(chip))
+    if quantized.violations:
+        raise DoesNotFitError(f"{source} has no form in the registers", quantized.violations)
+    return quantized.network
