@@ -252,7 +252,7 @@ def test_inspect_says_what_is_in_a_file_and_what_keeps_it_from_a_chip(tmp_path: 
     g.add("MaxPool", kernel_shape=[2, 2])
     refused = inspect_onnx(g.save(tmp_path))
 
-    assert found["refused"] == ""
+    assert found["refused"] == "nothing"
     assert [row["neurons"] for row in found["layers"]] == [100, 100, 6, 3]
     assert found["layers"][0]["synapses"] == 4 * 13 * 13  # no tap falls on the padding
     assert "AveragePool" in refused["refused"]

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from tests.strategies import Case, cases, neurons, rows, synapses
 from toolchain.backends.quantized import run_network
+from toolchain.errors import UnsupportedError
+from toolchain.interchange import onnx_model
 from toolchain.interchange.onnx_float import float_model
 from toolchain.interchange.onnx_model import NUMPY_KINDS
-from toolchain.interchange.onnx_out import PRODUCTS, scan_model, step_model
+from toolchain.interchange.onnx_out import PRODUCTS, scan_model, smaller_product, step_model
 from toolchain.interchange.onnx_step import states
 from toolchain.network import Input, QuantizedNetwork
 from toolchain.raster import Raster, decisions
@@ -132,3 +134,62 @@ def test_the_float_network_holds_the_equations_with_names_a_person_knows() -> No
     names = [node.name for node in onnx.load_from_string(model).graph.node]
     assert {"input -> hidden", "hidden", "input -> out (delay 3)", "out"} <= set(names)
     assert 0 < wanted["out"].mean() < 1
+
+
+def sparse_case() -> Case:
+    """A layer that is mostly nothing, as an unrolled convolution is."""
+    rng = np.random.default_rng(0)
+    matrix = rng.integers(-128, 128, (300, 300)) * 2 * (rng.random((300, 300)) < 0.01)
+    network = QuantizedNetwork(
+        input=Input(name="input", size=300),
+        populations=(neurons("p", 300, threshold=90),),
+        projections=(synapses("input", "p", rows(matrix.tolist())),),
+        output="p",
+    )
+    return Case(network=network, stimulus=Raster(spikes={"input": rng.random((3, 9, 300)) < 0.3}))
+
+
+def test_what_is_mostly_nothing_is_written_as_rows() -> None:
+    case = sparse_case()
+
+    agrees(case, None)
+
+    assert smaller_product(case.network.projections[0]) == "rows"
+    by_rows, dense = (len(step_model(case.network, {}, product=p)) for p in (None, "dense"))
+    assert by_rows < dense / 5
+
+
+def test_the_same_network_gives_the_same_bytes() -> None:
+    network = sparse_case().network
+
+    first, second = (scan_model(network, {"b": "2", "a": "1"}) for _ in range(2))
+
+    assert first == second
+
+
+def test_weights_beyond_what_a_file_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_model, "LARGEST", 1000)
+    complaint = r"the weights need [\d,]+ bytes, an ONNX file holds 1,000, over by .*'input' -> 'p'"
+
+    for form in (step_model, scan_model, float_model):
+        with pytest.raises(UnsupportedError, match=complaint):
+            form(sparse_case().network, {})
+
+
+def test_names_that_look_like_ours_stay_apart() -> None:
+    odd = ("u/p", "next_u/p", "p", "axes/0")
+    network = QuantizedNetwork(
+        input=Input(name="input", size=2),
+        populations=tuple(neurons(name, 2, threshold=3) for name in odd),
+        projections=tuple(
+            synapses(source, target, rows([[4, 0], [2, 6]]), delay=delay)
+            for source, target, delay in zip(
+                ("input", *odd, "p"), (*odd, "u/p", "p"), (1, 2, 1, 1, 3, 1), strict=True
+            )
+        ),
+        output="p",
+    )
+    rng = np.random.default_rng(1)
+    stimulus = Raster(spikes={"input": rng.random((2, 10, 2)) < 0.5})
+
+    agrees(Case(network=network, stimulus=stimulus), None)

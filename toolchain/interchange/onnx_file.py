@@ -70,6 +70,11 @@ def read_graph(file: Path) -> Graph:
         raise FileError(said if said.startswith(str(file)) else f"{file}: {said}") from problem
 
 
+def read_properties(file: Path) -> dict[str, str]:
+    """What a model says of itself beside its graph; FileError where it is no model."""
+    return {_text(entry.key): _text(entry.value) for entry in _model(file).metadata_props}
+
+
 def _text(value: str | bytes) -> str:
     """A name; protobuf hands over bytes where they are no text."""
     if isinstance(value, bytes):

@@ -17,7 +17,7 @@ from toolchain.errors import FileError, InputError, UnsupportedError
 from toolchain.files import write_bytes
 from toolchain.interchange.affine import Affine, Shape, scaled, shifted
 from toolchain.interchange.onnx_convert import Converted, convert
-from toolchain.interchange.onnx_file import Graph, read_graph
+from toolchain.interchange.onnx_file import Graph, read_graph, read_properties
 from toolchain.interchange.onnx_float import float_model
 from toolchain.interchange.onnx_lower import INPUT, Layer, Lowered, lower
 from toolchain.interchange.onnx_model import described
@@ -207,23 +207,26 @@ _LOSSES = {
 
 
 def inspect_onnx(file: Path) -> dict[str, Any]:
-    """What a file holds: its layers, or what keeps it from a chip."""
+    """What a file holds: its layers, or what keeps it from a chip; of our own, what it says."""
+    properties = read_properties(file)
+    if {"form", "fingerprint"} <= set(properties):
+        return {"kind": "an ONNX graph of snn-deploy's", **properties}
     graph = read_graph(file)
     extents = ["any" if extent is None else str(extent) for extent in graph.input_shape]
     found: dict[str, Any] = {
-        "kind": "ONNX graph",
+        "kind": "an ONNX graph",
         "nodes": len(graph.nodes),
         "weights": sum(array.size for array in graph.constants.values()),
         "input": " x ".join(extents),
     }
     shape = tuple(extent or 0 for extent in graph.input_shape[1:])
     if 0 in shape:
-        return found | {"layers": [], "refused": "its input's shape is open; import it with data"}
+        return found | {"refused": "not known: its input's shape is open until there are data"}
     try:
         lowered = lower(graph, shape, lambda value: value)
     except UnsupportedError as problem:
-        return found | {"layers": [], "refused": str(problem)}
-    return found | {"layers": [_row(layer, lowered) for layer in lowered.layers], "refused": ""}
+        return found | {"refused": str(problem)}
+    return found | {"refused": "nothing", "layers": [_row(x, lowered) for x in lowered.layers]}
 
 
 def _row(layer: Layer, lowered: Lowered) -> dict[str, Any]:
@@ -236,7 +239,7 @@ def _row(layer: Layer, lowered: Lowered) -> dict[str, Any]:
         "neurons": layer.value.size,
         "sources": ", ".join(layer.value.terms),
         "synapses": synapses,
-        "density": synapses / dense,
+        "density": round(synapses / dense, 4),
     }
 
 
