@@ -37,6 +37,20 @@ def test_the_table_of_methods_is_written_from_its_results(monkeypatch: pytest.Mo
     assert {case["key"][1] for case in results["cases"]} == set(methods.METHODS)
 
 
+def test_the_page_of_onnx_conversion_is_written_from_its_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    conversion = importlib.import_module("onnx_conversion")
+    results = json.loads(conversion.RESULTS.read_text())
+
+    assert conversion.TABLE.read_text() == conversion.document(results)
+    assert results["training"]["accuracy"] >= 0.98
+    for case in results["cases"]:
+        assert case["lava"]["equal"]
+        assert case["onnxruntime"]["differ"] == 0
+
+
 def test_the_readme_quotes_only_figures_of_that_table() -> None:
     readme = (ROOT / "README.md").read_text()
     measured = readme[readme.index("## Measured") : readme.index("Every figure")]

@@ -49,6 +49,7 @@ def test_layers_of_synapses_give_the_activations_of_onnxruntime(style: str, tmp_
     np.testing.assert_allclose(found, wanted.reshape(4, -1), atol=1e-5)
 
 
+@pytest.mark.slow  # for torch's exporter alone
 def test_a_module_that_torch_exports_is_read_with_its_names(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)

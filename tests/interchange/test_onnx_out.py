@@ -44,7 +44,9 @@ def zeros(network: QuantizedNetwork, kind: int, samples: int) -> Arrays:
 
 
 def by_scan(case: Case, product: str | None) -> tuple[Arrays, np.ndarray]:
-    runner = session(scan_model(case.network, {}, product=product))
+    model = scan_model(case.network, {}, product=product)
+    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    runner = session(model)
     given = asked(runner, {"raster/input": case.stimulus.spikes["input"]})
     rasters = {p.name: given[f"raster/{p.name}"] for p in case.network.populations}
     return rasters, given["decision"]

@@ -97,6 +97,8 @@ def convert(
         made[layer.name] = spiking
         found = _loss(layer.name, spiking, target, rates, gains[layer.name])
         losses.append(found)
+        later = {source for after in lowered.layers[number + 1 :] for source in after.value.terms}
+        spikes = {name: s for name, s in spikes.items() if name in later or name == layer.name}
     watch("balance thresholds", len(lowered.layers), len(lowered.layers))
     output = lowered.layers[-1].name
     expected = trained[output].argmax(axis=0)

@@ -42,10 +42,9 @@ def float_model(network: Network | QuantizedNetwork, properties: Mapping[str, st
 
     Raises UnsupportedError where the weights exceed what an ONNX file holds.
     """
-    shapes = {edge.weights.shape: edge for edge in network.projections}
     sizes = [_BYTES * int(np.prod(edge.weights.shape)) for edge in network.projections]
     if sizes:
-        worst = shapes[max(shapes, key=lambda shape: int(np.prod(shape)))]
+        worst = network.projections[int(np.argmax(sizes))]
         refuse_large(sum(sizes), f"'{worst.source}' -> '{worst.target}', {max(sizes):,} bytes")
     scribe = Scribe()
     write_step(scribe, network, FLOAT, partial(_arrive, network), partial(_live, network))

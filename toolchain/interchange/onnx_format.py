@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from toolchain import codec
-from toolchain.artifact import Artifact
+from toolchain.artifact import Artifact, reassemble
 from toolchain.encoding import Encoding
 from toolchain.errors import FileError, InputError, UnsupportedError
 from toolchain.files import write_bytes
@@ -165,7 +165,7 @@ def export_onnx(
     Raises InputError where a trained network is asked for integers, UnsupportedError where the
     weights exceed what an ONNX file holds.
     """
-    held = network.network if isinstance(network, Artifact) else network
+    held = _as_packed(network) if isinstance(network, Artifact) else network
     properties = _properties(network, held, form)
     if form == "float":
         content = float_model(held, properties)
@@ -178,6 +178,11 @@ def export_onnx(
         )
     write_bytes(file, content)
     return Exported(files=(file,), losses=_LOSSES[form])
+
+
+def _as_packed(artifact: Artifact) -> QuantizedNetwork:
+    """The network as the packed cores hold it, as every backend but one reads it."""
+    return replace(artifact.network, projections=reassemble(artifact.image))
 
 
 def _properties(

@@ -33,6 +33,7 @@ NUMPY_KINDS = {BOOL: np.bool_, INT32: np.int32, INT64: np.int64, FLOAT: np.float
 class Scribe:
     """Nodes, constants and borders of a graph while it is written down, in order."""
 
+    prefix: str = ""  # of constants that are shared: a graph within this one has its own
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
@@ -56,11 +57,12 @@ class Scribe:
 
     def number(self, value: int) -> str:
         """An int64 scalar."""
-        return self.constant(f"number/{value}", np.array(value, np.int64))
+        return self.constant(f"{self.prefix}number/{value}", np.array(value, np.int64))
 
     def axes(self, *values: int) -> str:
         """An int64 row of axes, extents or indices."""
-        return self.constant("axes/" + "/".join(map(str, values)), np.array(values, np.int64))
+        name = "/".join(map(str, values))
+        return self.constant(f"{self.prefix}axes/{name}", np.array(values, np.int64))
 
     def input(self, name: str, kind: int, *shape: int | str) -> str:
         """A border where values come in."""

@@ -58,7 +58,7 @@ def scan_model(
     Takes raster/INPUT (samples, timesteps, neurons) bool; gives raster/NAME of every population,
     counts/OUTPUT (samples, neurons) and decision (samples,): the lowest index wins a tie.
     """
-    scribe = Scribe()
+    scribe = Scribe(prefix="outer_")
     origin = network.input
     scribe.input(f"raster/{origin.name}", BOOL, SAMPLES, TIMESTEPS, origin.size)
     zeros = [_zeros(scribe, f"raster/{origin.name}", state) for state in states(network, INT64)]
