@@ -93,16 +93,16 @@ def torch_style() -> Written:
 
 
 def keras_style() -> Written:
-    """(8, 7, 3), channels last: SAME padding, uneven, then MatMul and Add."""
-    g = Written(shape=("n", 8, 7, 3), seed=2)
+    """(9, 6, 3), channels last: SAME padding, uneven everywhere, then MatMul and Add."""
+    g = Written(shape=("n", 9, 6, 3), seed=2)
     g.add("Mul", g.constant(0.5))
     g.add("Transpose", perm=[0, 3, 1, 2])
     g.conv(5, 3, 4, 3, auto_pad="SAME_UPPER", strides=[2, 2])
     g.add("Clip", g.constant(0.0), g.constant(6.0))
     g.add("AveragePool", kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_LOWER")
     g.add("Transpose", perm=[0, 2, 3, 1])
-    g.add("Reshape", g.constant(np.array([-1, 20])))
-    g.add("MatMul", g.weights(20, 7))
+    g.add("Reshape", g.constant(np.array([-1, 30])))
+    g.add("MatMul", g.weights(30, 7))
     g.add("Add", g.weights(7))
     return g
 

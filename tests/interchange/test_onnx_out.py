@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.strategies import Case, cases, neurons, rows, synapses
+from toolchain import arithmetic
 from toolchain.backends.quantized import run_network
 from toolchain.errors import UnsupportedError
 from toolchain.interchange import onnx_model
@@ -19,7 +20,7 @@ from toolchain.interchange.onnx_float import float_model
 from toolchain.interchange.onnx_model import NUMPY_KINDS
 from toolchain.interchange.onnx_out import PRODUCTS, scan_model, smaller_product, step_model
 from toolchain.interchange.onnx_step import states
-from toolchain.network import Input, QuantizedNetwork
+from toolchain.network import Input, QuantizedNetwork, QuantizedProjection
 from toolchain.raster import Raster, decisions
 
 Arrays = dict[str, np.ndarray]
@@ -195,3 +196,56 @@ def test_names_that_look_like_ours_stay_apart() -> None:
     stimulus = Raster(spikes={"input": rng.random((2, 10, 2)) < 0.5})
 
     agrees(Case(network=network, stimulus=stimulus), None)
+
+
+def test_the_ends_of_every_range_are_those_of_the_arithmetic() -> None:
+    """u is led to 2^23 exactly and one step of weights to either side, v to its clip."""
+    edge, weight = 2**23, 100
+    near = np.arange(edge - 20000, edge)
+    just = int(near[(near * 4095 >> 12) == edge - 64 * weight][0])
+    sizes = [weight - 2, weight, weight + 2]
+    network = QuantizedNetwork(
+        input=Input(name="input", size=1),
+        populations=(neurons("p", 6, decay_u=0, decay_v=1, threshold=[131071, 0, 7] * 2),),
+        projections=(synapses("input", "p", rows([[size] for size in (*sizes, *sizes)])),),
+        output="p",
+    )
+    population = network.populations[0]
+    signs = np.array([[1, 1, 1, -1, -1, -1]])
+    spikes = np.array([[True], [False]])
+    u = np.concatenate([just * signs, just * signs])
+    v = np.array([[edge - 1, 64 * 0, 64 * 7, 1 - edge, edge - 1, 1 - edge]] * 2)
+    model = step_model(replace(network, projections=(signed(network, signs),)), {})
+
+    found = asked(session(model), {"u/p": u, "v/p": v, "spikes/input": spikes})
+
+    a = spikes * np.array([*sizes, *sizes]) * signs
+    next_u = arithmetic.next_u(u, a, population.decay_u)
+    full_v = arithmetic.next_v(v, next_u, population.bias_mantissa, population.decay_v)
+    next_v, fired = arithmetic.fire(full_v, population.threshold)
+    assert {edge, edge - 128, 128 - edge} <= set(next_u[0].tolist())
+    np.testing.assert_array_equal(found["next_u/p"], next_u)
+    np.testing.assert_array_equal(found["next_v/p"], next_v)
+    np.testing.assert_array_equal(found["spikes/p"], fired)
+
+
+def signed(network: QuantizedNetwork, signs: np.ndarray) -> QuantizedProjection:
+    """The first projection with its weights' signs changed, a sign for each target."""
+    edge = network.projections[0]
+    return replace(edge, weights=rows(edge.weights.toarray() * signs.T))
+
+
+@pytest.mark.parametrize("above", [-64, 0, 64])
+def test_a_threshold_that_is_just_met_is_not_passed(above: int) -> None:
+    network = QuantizedNetwork(
+        input=Input(name="input", size=1),
+        populations=(neurons("p", 1, threshold=10),),
+        projections=(synapses("input", "p", rows([[2]])),),
+        output="p",
+    )
+    start = np.array([[64 * 8 + above]])
+    feed = {"u/p": np.zeros((1, 1), np.int64), "v/p": start, "spikes/input": np.array([[True]])}
+
+    found = asked(session(step_model(network, {})), feed)
+
+    assert found["spikes/p"].item() == (above > 0)
