@@ -36,6 +36,9 @@ from toolchain.samples import Events, Values
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 IntArray = NDArray[np.int64]
+RATES = (1.0, 0.7, 0.3, 0.1, 0.0)
+STORMS = st.booleans()
+LONGEST_DELAY = 63  # of every profile's register
 _MOST_EXTRA_PROJECTIONS = 3  # with the first one, four formats onto a core: what `tiny` holds
 
 
@@ -121,15 +124,20 @@ def first_difference(one: Recording, other: Recording) -> str:
 
 
 def stimuli(
-    size: int, *, most_samples: int = 4, most_timesteps: int = 12
+    size: int,
+    *,
+    most_samples: int = 4,
+    least_timesteps: int = 1,
+    most_timesteps: int = 12,
+    rates: Sequence[float] = RATES,
 ) -> st.SearchStrategy[Raster]:
     """Stimuli from silent to always spiking."""
     return st.builds(
         _stimulus,
         st.just(size),
         st.integers(1, most_samples),
-        st.integers(1, most_timesteps),
-        st.sampled_from([1.0, 0.7, 0.3, 0.1, 0.0]),
+        st.integers(least_timesteps, most_timesteps),
+        st.sampled_from(rates),
         seeds(),
     )
 
@@ -148,22 +156,77 @@ def seeds() -> st.SearchStrategy[int]:
 def cases(
     draw: Draw, *, largest: int = 20, most_samples: int = 4, most_timesteps: int = 12
 ) -> Case:
-    """A network with a stimulus of its width."""
-    network = draw(quantized_networks(largest=largest))
+    """A network with a stimulus of its width; every other one is a storm, on and on."""
+    storm = draw(st.booleans())
+    network = draw(quantized_networks(largest=largest, storms=st.just(storm)))
     stimulus = draw(
-        stimuli(network.input.size, most_samples=most_samples, most_timesteps=most_timesteps)
+        stimuli(
+            network.input.size,
+            most_samples=most_samples,
+            least_timesteps=min(8, most_timesteps) if storm else 1,
+            most_timesteps=most_timesteps,
+            rates=(1.0, 0.9, 0.7) if storm else RATES,
+        )
     )
     return Case(network=network, stimulus=stimulus)
 
 
+def side_by_side(cases: Sequence[Case]) -> Case:
+    """Networks that know nothing of each other as one, so that one start of Lava runs them all.
+
+    Their inputs lie beside each other; each stimulus is repeated to the longest one's shape.
+    """
+    samples = max(case.stimulus.samples for case in cases)
+    timesteps = max(case.stimulus.timesteps for case in cases)
+    widths = [case.network.input.size for case in cases]
+    starts = np.cumsum([0, *widths]).tolist()
+    populations: list[QuantizedPopulation] = []
+    projections: list[QuantizedProjection] = []
+    for number, case in enumerate(cases):
+        populations += [replace(p, name=f"{number}.{p.name}") for p in case.network.populations]
+        for edge in case.network.projections:
+            from_input = edge.source == case.network.input.name
+            projections.append(
+                replace(
+                    edge,
+                    source="input" if from_input else f"{number}.{edge.source}",
+                    target=f"{number}.{edge.target}",
+                    weights=_among(edge.weights, starts[number], starts[-1])
+                    if from_input
+                    else edge.weights,
+                )
+            )
+    shown = [
+        np.resize(case.stimulus.spikes["input"], (samples, timesteps, width))
+        for case, width in zip(cases, widths, strict=True)
+    ]
+    return Case(
+        network=QuantizedNetwork(
+            input=Input(name="input", size=starts[-1]),
+            populations=tuple(populations),
+            projections=tuple(projections),
+            output=populations[-1].name,
+        ),
+        stimulus=Raster(spikes={"input": np.concatenate(shown, axis=2)}),
+    )
+
+
+def _among(weights: csr_array, first: int, width: int) -> csr_array:
+    """The same synapses from sources that are numbered from `first` among `width`."""
+    inside = (weights.data, weights.indices + first, weights.indptr)
+    return csr_array(inside, shape=(weights.shape[0], width))
+
+
 @st.composite
-def quantized_networks(draw: Draw, *, largest: int = 20) -> QuantizedNetwork:
+def quantized_networks(
+    draw: Draw, *, largest: int = 20, storms: st.SearchStrategy[bool] = STORMS
+) -> QuantizedNetwork:
     """Legal networks: |a| stays below 2^15, all else is as extreme as registers allow."""
     sizes = draw(st.lists(st.integers(1, largest), min_size=2, max_size=5))
     names = ["input", *(f"p{number}" for number in range(1, len(sizes)))]
     edges = draw(_edges(len(sizes)))
     rng = np.random.default_rng(draw(seeds()))
-    storm = draw(st.booleans())  # much arrives and little is lost: u wraps and v saturates
+    storm = draw(storms)  # much arrives and little is lost: u wraps and v saturates
     projections = [_quantized_projection(draw, edge, names, sizes, rng, storm) for edge in edges]
     populations = [
         _quantized_population(draw, name, size, rng, storm)
@@ -184,7 +247,7 @@ def _edges(draw: Draw, count: int) -> list[Edge]:
         Edge(
             source=draw(st.sampled_from([target - 1, draw(st.integers(0, target - 1))])),
             target=target,
-            delay=draw(st.sampled_from([1, 1, 1, 2, 4])),
+            delay=draw(st.sampled_from([1, 1, 1, 1, 1, 2, 4, LONGEST_DELAY])),
         )
         for target in range(1, count)
     ]
@@ -192,7 +255,7 @@ def _edges(draw: Draw, count: int) -> list[Edge]:
         Edge,
         source=st.integers(0, count - 1),
         target=st.integers(1, count - 1),
-        delay=st.integers(1, 3),
+        delay=st.integers(1, 3) | st.sampled_from([1, 2, 8, LONGEST_DELAY]),
     )
     return first + draw(st.lists(more, max_size=_MOST_EXTRA_PROJECTIONS))
 
@@ -246,7 +309,7 @@ def _quantized_projection(
     low, high = weight_range(bits)
     grid = np.arange(low, high + 1, weight_step(bits))
     exists = _existing(rng, (sizes[edge.target], sizes[edge.source]), draw)
-    kinds = ["lowest", "highest", "any"] if storm else sorted(_WEIGHTS)
+    kinds = ["lowest", "highest", "highest", "any"] if storm else sorted(_WEIGHTS)
     weights = _WEIGHTS[draw(st.sampled_from(kinds))](rng, grid, len(exists[0]))
     return QuantizedProjection(
         source=names[edge.source],

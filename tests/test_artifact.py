@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.strategies import cramped, place, quantized_networks
+from tests.strategies import cramped, neurons, place, quantized_networks, rows, synapses
 from toolchain import files
 from toolchain.artifact import (
     Artifact,
@@ -22,7 +22,7 @@ from toolchain.artifact import (
 from toolchain.errors import FileError, InputError
 from toolchain.files import read_json, write_json
 from toolchain.hardware import find_profile
-from toolchain.network import QuantizedNetwork
+from toolchain.network import Input, QuantizedNetwork
 
 CHIP = cramped(find_profile("tiny"))
 FILES = ("artifact.json", "artifact.safetensors", "manifest.json", "profile.json")
@@ -196,7 +196,7 @@ def test_an_artifact_cannot_be_written_below_a_file(example: Artifact, tmp_path:
 def test_every_neuron_has_the_core_that_the_artifact_names(example: Artifact) -> None:
     for core in example.cores:
         for block in core.blocks:
-            for neuron in range(block.start, block.stop):
+            for neuron in block.neurons:
                 assert example.core_of(block.population, neuron) == core.number
     with pytest.raises(InputError, match=r"no core holds neuron 999 of 'p1'"):
         example.core_of("p1", 999)
@@ -206,3 +206,25 @@ def test_another_chip_gives_another_fingerprint(example: Artifact) -> None:
     other = example.profile.model_copy(update={"title": "another"})
 
     assert make_artifact(other, example.image).fingerprint != example.fingerprint
+
+
+@pytest.mark.parametrize(("sources", "refused"), [(127, False), (128, True)])
+def test_an_artifact_whose_weights_could_sum_beyond_16_bits_is_refused(
+    sources: int, refused: bool, tmp_path: Path
+) -> None:
+    network = QuantizedNetwork(
+        input=Input(name="input", size=sources),
+        populations=(neurons("a", 1),),
+        projections=(synapses("input", "a", rows([[-256] * sources])),),
+        output="a",
+    )
+    write_artifact(place(network, find_profile("loihi1")), tmp_path / "a")
+
+    if not refused:
+        assert read_artifact(tmp_path / "a").network.synapses == sources
+        return
+    with pytest.raises(
+        FileError,
+        match=r"population 'a': up to 32,768 can arrive .* a chip holds 32,767, over by 1; lower",
+    ):
+        read_artifact(tmp_path / "a")

@@ -51,6 +51,20 @@ def test_the_page_of_onnx_conversion_is_written_from_its_results(
         assert case["onnxruntime"]["differ"] == 0
 
 
+def test_the_table_of_networks_of_others_is_written_from_its_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    others = importlib.import_module("interchange")
+    results = json.loads(others.RESULTS.read_text())
+
+    assert others.TABLE.read_text() == others.document(results)
+    files = results["files"]
+    found = files["nir/cnn_nmnist/cnn_sinabs.nir"]
+    assert found["right_float"] >= 97
+    assert files["netx/oxford/network.net"]["at_threshold"]["differ"] == 0
+
+
 def test_the_readme_quotes_only_figures_of_that_table() -> None:
     readme = (ROOT / "README.md").read_text()
     measured = readme[readme.index("## Measured") : readme.index("Every figure")]

@@ -51,9 +51,9 @@ FAULTS = {
         laws=(AT_THRESHOLD + "[50-False-reference]",),
     ),
     "the simulator's threshold is reached, not passed": Fault(
-        file="backends/simulator.py",
-        old="voltage > threshold << 6",
-        new="voltage >= threshold << 6",
+        file="backends/simulator_loops.py",
+        old="v[n] > threshold[n]",
+        new="v[n] >= threshold[n]",
         laws=(AT_THRESHOLD + "[50-False-simulator]",),
     ),
     "the decay of u is off by one": Fault(
@@ -81,15 +81,15 @@ FAULTS = {
         laws=("tests/test_arithmetic.py", BY_HAND + REFERENCE),
     ),
     "the simulator's decay of u is off by one": Fault(
-        file="backends/simulator.py",
-        old="(4095 - decay_u)",
-        new="(4096 - decay_u)",
+        file="backends/simulator_program.py",
+        old="4095 - p.decay_u",
+        new="4096 - p.decay_u",
         laws=(SLOWLY + SIMULATOR,),
     ),
     "the simulator's decay of v is off by one": Fault(
-        file="backends/simulator.py",
-        old="(4096 - decay_v)",
-        new="(4095 - decay_v)",
+        file="backends/simulator_program.py",
+        old="4096 - p.decay_v",
+        new="4095 - p.decay_v",
         laws=(BY_HAND + SIMULATOR,),
     ),
     "a core's routes are shifted": Fault(

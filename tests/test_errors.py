@@ -36,11 +36,11 @@ def test_every_error_has_its_exit_code(kind: type[SnnDeployError], code: int) ->
 
 def test_a_violation_says_who_needed_held_over_by_and_the_next_move() -> None:
     violation = Violation(
-        where="'a'[0:1]", resource="in axons", needed=5000, held=4096, mend="connect fewer"
+        where="'a'[0]", resource="in axons", needed=5000, held=4096, mend="connect fewer"
     )
 
     assert str(violation) == (
-        "'a'[0:1]: needs 5,000 in axons, held 4,096, over by 904; connect fewer"
+        "'a'[0]: needs 5,000 in axons, held 4,096, over by 904; connect fewer"
     )
 
 

@@ -15,19 +15,19 @@ PACKAGE = Path(toolchain.__file__).parent
 ROOMS = {"train", "mapper", "backends", "verify", "report", "interchange"}
 HALL_MAY = {"numpy", "scipy", "pydantic", "pydantic_core", "safetensors"}
 HOMES = {  # the only places that know these
-    "torch": "train/",
+    "torch": ("train/", "backends/simulator_ways.py"),  # imported where it pays: decision 0015
     "norse": "train/",
     "sklearn": "train/",
     "pooch": "train/data/",
     "tonic": "train/data/",
     "lava": "backends/lava_",
     "h5py": "interchange/",
-    "nir": "interchange/",
     "onnx": "interchange/",
-    "numba": ("backends/simulator.py", "train/"),
+    "numba": ("backends/simulator_", "train/"),
+    "llvmlite": ("backends/simulator_", "train/"),
 }
 ENTRANCE = "__main__.py"  # python -m toolchain
-NEVER = {"torchvision", "pickle", "tqdm", "nirtorch", "snntorch", "onnxruntime"}
+NEVER = {"torchvision", "pickle", "tqdm", "nir", "nirtorch", "snntorch", "onnxruntime"}
 
 
 def imported(source: str, module: str) -> Iterator[str]:
@@ -125,7 +125,8 @@ def test_a_planted_import_is_found(file: str, source: str, complaint: str) -> No
         ("cli/main.py", "from toolchain.train import loop\nfrom toolchain.mapper import place"),
         ("train/loop.py", "import torch\nimport norse.torch\nfrom sklearn import datasets"),
         ("backends/lava_network.py", "from lava.proc.lif.process import LIFReset"),
-        ("backends/simulator.py", "import numba\nfrom numba import prange"),
+        ("backends/simulator_loops.py", "import numba\nfrom numba import prange"),
+        ("backends/simulator_ways.py", "def way():\n    import torch"),
         ("files.py", "import json, os\nimport safetensors\nfrom pydantic_core import ErrorDetails"),
     ],
 )

@@ -17,39 +17,50 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
 from toolchain import codec
+from toolchain.arithmetic import ACTIVATION_LIMIT
 from toolchain.errors import FileError, InputError
 from toolchain.files import fit, read_bytes, read_json, sha256, to_json, write_json
 from toolchain.hardware import CoreResources, HardwareProfile
-from toolchain.network import QuantizedNetwork, QuantizedProjection
+from toolchain.network import QuantizedNetwork, QuantizedProjection, activation_bounds
 
 IntArray = NDArray[np.int64]
 _MANIFEST = "snn-deploy.artifact"
-_VERSION = 2  # 1 held one threshold per population
+_VERSION = 3  # 1 held one threshold per population, 2 only blocks of consecutive neurons
 _FILES = ("artifact.json", "artifact.safetensors", "profile.json")  # beside the manifest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """Neurons start, ..., stop - 1 of one population, which live on one core."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlacedBlock:
+    """Neurons of one population on one core: neurons[i] is in compartment first_compartment + i."""
 
     population: str
-    start: int
-    stop: int
+    neurons: IntArray  # (size,) of the population, each once, in the order of their compartments
+    first_compartment: int
 
     @property
     def size(self) -> int:
         """Number of neurons."""
-        return self.stop - self.start
+        return len(self.neurons)
+
+    @property
+    def compartments(self) -> slice:
+        """Where they are on their core."""
+        return slice(self.first_compartment, self.first_compartment + self.size)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacedBlock:
-    """A block in its core: neuron start + i lives in compartment first_compartment + i."""
+def runs(neurons: IntArray) -> list[tuple[int, int]]:
+    """The fewest (start, stop) that name these neurons in this order."""
+    cuts = np.flatnonzero(np.diff(neurons) != 1) + 1
+    parts = np.split(neurons, cuts) if len(neurons) else []
+    return [(int(part[0]), int(part[-1]) + 1) for part in parts]
 
-    population: str
-    start: int
-    stop: int
-    first_compartment: int
+
+def name_neurons(block: PlacedBlock) -> str:
+    """Neurons as a person names them: 0:16, 20, 31:40."""
+    return ", ".join(
+        f"{start}" if stop == start + 1 else f"{start}:{stop}"
+        for start, stop in runs(block.neurons)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,7 +124,7 @@ class Artifact:
         """Number of the core on which a neuron lives."""
         for core in self.cores:
             for block in core.blocks:
-                if block.population == population and block.start <= neuron < block.stop:
+                if block.population == population and neuron in block.neurons:
                     return core.number
         raise InputError(f"no core holds neuron {neuron} of '{population}'")
 
@@ -176,16 +187,30 @@ def read_artifact(folder: Path) -> Artifact:
         raise FileError(
             f"{folder}: a table of its cores points outside; run 'snn-deploy map' again"
         )
+    _check_activation(folder, artifact.network)
     if artifact.fingerprint != manifest.get("fingerprint"):
         raise FileError(f"{folder}/manifest.json: key 'fingerprint' does not belong to its files")
     return artifact
 
 
+def _check_activation(folder: Path, network: QuantizedNetwork) -> None:
+    """Refuse weights whose sum could leave the 16 bits in which a chip adds them up."""
+    for name, bound in activation_bounds(network.projections).items():
+        if bound >= ACTIVATION_LIMIT:
+            raise FileError(
+                f"{folder}: population '{name}': up to {bound:,} can arrive in one timestep, a chip"
+                f" holds {ACTIVATION_LIMIT - 1:,}, over by {bound - ACTIVATION_LIMIT + 1:,}; lower"
+                " its weight exponents or weights, or run 'snn-deploy map' on the trained network"
+            )
+
+
 def _index_laws(image: Image) -> Iterator[bool]:
     """Whether every index of every table points inside; each may rely on those before it."""
+    sizes = {p.name: p.size for p in image.network.populations}
     for core in image.cores:
         used = core.needed.compartments
-        yield used == sum(block.stop - block.start for block in core.blocks)
+        yield all(_within(b.neurons, sizes.get(b.population, 0)) for b in core.blocks)
+        yield used == sum(block.size for block in core.blocks)
         yield len(core.axon_start) == len(core.axon_projection) + 1
         yield core.axon_start[0] == 0 and core.axon_start[-1] == len(core.synapse_weight)
         yield bool(np.all(np.diff(core.axon_start) >= 0))
@@ -279,7 +304,7 @@ def _core_entries(image: Image, core: Core) -> tuple[IntArray, ...]:
 
 def neuron_of_compartment(core: Core) -> IntArray:
     """(compartments in use,) index in its population of the neuron in each compartment."""
-    return np.concatenate([np.arange(block.start, block.stop) for block in core.blocks])
+    return np.concatenate([block.neurons for block in core.blocks])
 
 
 def _follow(

@@ -231,6 +231,18 @@ def _starts(origin: str, projections: Sequence[_Edge]) -> dict[str, int]:
     return reached
 
 
+def activation_bounds(projections: Iterable[QuantizedProjection]) -> dict[str, int]:
+    """Population -> the largest |a| that its weights can sum to, whatever spikes.
+
+    max over neurons of the sum, over all that reaches one, of |weight| << weight_exponent.
+    """
+    total: dict[str, IntArray] = {}
+    for edge in projections:
+        mine = np.asarray(abs(edge.weights).sum(axis=1)) << edge.weight_exponent
+        total[edge.target] = total.get(edge.target, np.zeros_like(mine)) + mine
+    return {name: int(sums.max()) for name, sums in total.items()}
+
+
 def in_causal_order(network: QuantizedNetwork) -> list[QuantizedPopulation]:
     """Populations by the start of their clocks: a spike of lag 0 always goes forward in it."""
     clock = starts(network)

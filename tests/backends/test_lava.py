@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +20,7 @@ import pytest
 
 from tests.strategies import neurons, place, rows, synapses
 from toolchain.artifact import Artifact
-from toolchain.backends import get_backend, lava, lava_cores
+from toolchain.backends import get_backend, lava, lava_async, lava_cores, lava_files
 from toolchain.errors import BackendError, InputError
 from toolchain.hardware import find_profile
 from toolchain.network import Input, QuantizedNetwork
@@ -26,6 +30,9 @@ TINY = find_profile("tiny")
 ROOT = Path(__file__).parents[2]
 STIMULUS = Raster(spikes={"input": np.ones((1, 2, 1), bool)})
 PIDS = "SNN_DEPLOY_TEST_PIDS"
+
+
+LONG = Raster(spikes={"input": np.ones((1, 1000, 1), bool)})
 
 
 def relay(size: int = 1) -> Artifact:
@@ -60,6 +67,12 @@ def alive(pid: int) -> bool:
     return state not in "ZX"
 
 
+def shared_memory(pids: list[int]) -> set[Path]:
+    """The segments of shared memory that processes have mapped."""
+    maps = [Path(f"/proc/{pid}/maps").read_text() for pid in filter(alive, pids)]
+    return {Path(found) for text in maps for found in re.findall(r"/dev/shm/psm_\w+", text)}
+
+
 def gone_within(seconds: float, pids: list[int]) -> bool:
     until = time.monotonic() + seconds
     while any(map(alive, pids)):
@@ -79,7 +92,7 @@ def pids_in(file: Path, *, within: float) -> list[int]:
     return [int(pid) for pid in file.read_text().split()]
 
 
-@pytest.mark.parametrize("name", ["lava", "lava-cores"])
+@pytest.mark.parametrize("name", ["lava", "lava-async", "lava-cores"])
 def test_a_missing_lava_names_the_command_that_installs_it(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,10 +169,15 @@ def test_an_interrupted_run_leaves_no_process(
     assert gone_within(5, pids_in(tmp_path / "pids", within=0))
 
 
-def test_a_killed_parent_takes_its_worker_and_the_workers_children_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["waiting", pytest.param("slow", marks=pytest.mark.lava)], ids=["at rest", "in Lava"]
+)
+def test_a_killed_parent_takes_its_worker_and_the_workers_children_along(
+    name: str, tmp_path: Path
+) -> None:
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-        lava.WORKER_VARIABLE: "tests.backends.workers.waiting",
+        lava.WORKER_VARIABLE: f"tests.backends.workers.{name}",
         PIDS: str(tmp_path / "pids"),
         "TMPDIR": str(tmp_path),  # what a killed parent cannot remove is pytest's to remove
     }
@@ -168,11 +186,54 @@ def test_a_killed_parent_takes_its_worker_and_the_workers_children_along(tmp_pat
     )
     pids = pids_in(tmp_path / "pids", within=60)
     assert all(map(alive, pids))
+    segments = shared_memory(pids)
+    assert bool(segments) == (name == "slow")
 
     parent.send_signal(signal.SIGKILL)
     parent.wait()
 
     assert gone_within(5, pids)
+    assert not any(segment.exists() for segment in segments)
+
+
+@pytest.mark.lava
+@pytest.mark.parametrize(
+    ("victim", "message"),
+    [
+        (0, r"its worker was ended by signal 9"),
+        (1, r"ChildProcessError: a process of Lava's was ended by signal 9; .* memory runs out"),
+    ],
+    ids=["the worker", "one of Lava's processes"],
+)
+def test_lava_killed_in_mid_run_is_one_error_and_leaves_nothing(
+    victim: int,
+    message: str,
+    worker: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    worker("slow")
+    monkeypatch.setenv(PIDS, str(tmp_path / "pids"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "empty"))
+    (tmp_path / "empty").mkdir()
+    pids: list[int] = []
+    segments: set[Path] = set()
+
+    def kill(what: str, done: int, of: int) -> None:
+        if (tmp_path / "pids").exists() and not pids:
+            pids.extend(pids_in(tmp_path / "pids", within=0))
+            segments.update(shared_memory(pids))
+            os.kill(pids[victim], signal.SIGKILL)
+
+    with pytest.raises(BackendError, match=rf"^Lava failed: {message}$") as caught:
+        lava.run(relay(), LONG, watch=kill)
+
+    assert caught.value.exit_code == 4
+    assert len(pids) > 5
+    assert segments
+    assert gone_within(5, pids)
+    assert not any(segment.exists() for segment in segments)
+    assert not list((tmp_path / "empty").iterdir())
 
 
 @pytest.mark.lava
@@ -206,7 +267,7 @@ def test_more_than_sixteen_cores_do_not_run_core_by_core() -> None:
         lava_cores.run(artifact, STIMULUS)
 
 
-@pytest.mark.parametrize("module", [lava, lava_cores])
+@pytest.mark.parametrize("module", [lava, lava_async, lava_cores])
 def test_a_stimulus_that_does_not_belong_is_refused_before_lava_starts(
     module: object, worker: Callable[[str], None]
 ) -> None:
@@ -216,6 +277,98 @@ def test_a_stimulus_that_does_not_belong_is_refused_before_lava_starts(
         InputError, match=r"the stimulus is 2 neurons wide, the input 'input' has 1"
     ):
         module.run(relay(), Raster(spikes={"input": np.ones((1, 2, 2), bool)}))  # type: ignore[attr-defined]
+
+
+@pytest.mark.lava
+@pytest.mark.slow
+def test_fifty_runs_leave_as_much_behind_as_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No file, process or shared memory; this process may grow by 8 MiB, a tenth of a run's."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    artifact = relay()
+
+    def run() -> None:
+        lava.run(artifact, STIMULUS, states=True)
+
+    run()
+    before = (len(list(Path("/proc/self/fd").iterdir())), children(), resident())
+    segments = set(Path("/dev/shm").glob("psm_*"))
+    for _ in range(50):
+        run()
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before[0]
+    assert children() == before[1]
+    assert resident() < before[2] + 8 * 2**20
+    assert not list(tmp_path.iterdir())
+    assert gone_within_a_minute(set(Path("/dev/shm").glob("psm_*")) - segments)
+
+
+def children() -> str:
+    return "".join(file.read_text() for file in Path("/proc/self/task").glob("*/children"))
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def gone_within_a_minute(segments: set[Path]) -> bool:
+    """Other tests run Lava as well; what is theirs goes away."""
+    until = time.monotonic() + 60
+    while any(segment.exists() for segment in segments) and time.monotonic() < until:
+        time.sleep(0.5)
+    return not any(segment.exists() for segment in segments)
+
+
+@pytest.mark.parametrize("resource", ["disk", "memory"])
+def test_a_recording_that_has_no_room_is_refused_before_lava_starts(
+    resource: str, worker: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker("nowhere")
+    if resource == "disk":
+        full = type("Usage", (), {"free": 17})
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
+    else:
+        monkeypatch.setattr(lava_files, "available_bytes", lambda: 33)
+    needed, held = {"disk": (2 * (1 + 9), 17), "memory": (2 * 17, 33)}[resource]
+
+    with pytest.raises(
+        InputError,
+        match=rf"^what Lava records: needs {needed} bytes of {resource}.*, held {held}, over by"
+        rf" {needed - held}; take fewer samples, or record the states of fewer populations$",
+    ):
+        lava.run(relay(), STIMULUS, states=True)
+
+
+@pytest.mark.parametrize("name", ["lava", "lava_async", "lava_cores"])
+def test_states_of_a_population_that_is_not_there_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"no population 'aa' to record; did you mean 'a'\?"):
+        import_module(f"toolchain.backends.{name}").run(relay(), STIMULUS, states=["aa"])
+
+
+@pytest.mark.lava
+def test_states_are_recorded_of_those_populations_that_were_chosen() -> None:
+    network = QuantizedNetwork(
+        input=Input(name="input", size=1),
+        populations=(neurons("a", 1), neurons("b/c", 2)),
+        projections=(
+            synapses("input", "a", rows([[50]])),
+            synapses("a", "b/c", rows([[50], [60]])),
+        ),
+        output="a",
+    )
+    artifact = place(network, TINY)
+    whole = get_backend("quantized").run(artifact, STIMULUS, states=True)
+
+    found = lava.run(artifact, STIMULUS, states=["b/c"])
+
+    assert set(found.raster.spikes) == {"a", "b/c"}
+    for mine, theirs in ((found.u, whole.u), (found.v, whole.v)):
+        assert mine is not None
+        assert theirs is not None
+        assert set(mine) == {"b/c"}
+        assert mine["b/c"].dtype == np.int64
+        np.testing.assert_array_equal(mine["b/c"], theirs["b/c"])
 
 
 @pytest.mark.lava

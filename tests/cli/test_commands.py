@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import Shell, chain
 from toolchain import codec
+from toolchain.backends import memory, simulator_ways
 from toolchain.cli.main import COMMANDS
 from toolchain.hardware import profile_names
 
@@ -210,3 +212,70 @@ def test_backends_and_doctor_answer(shell: Shell) -> None:
     assert {"reference", "simulator", "lava"} <= set(backends)
     assert code == (0 if doctor["ready"] else 1)
     assert doctor["ready"] == all(not check["mend"] for check in doctor["checks"].values())
+
+
+def test_run_writes_traces_and_counts_beside_the_raster(
+    shell: Shell, artifact: Path, stimulus: Path, tmp_path: Path
+) -> None:
+    out, counts = tmp_path / "r.npz", tmp_path / "counts.npz"
+    line = ("run", artifact, "--stimulus", stimulus, "--out", out, "--json")
+    plain = json.loads(shell(*line)[1])
+    assert (plain["trace"], plain["counts"]) == (None, None)
+    assert not (tmp_path / "r.trace.npz").exists()
+    before = out.read_bytes()
+
+    code, text, _ = shell(*line, "--trace", "layer1", "--counts", counts)
+
+    assert code == 0
+    assert json.loads(text)["trace"] == str(tmp_path / "r.trace.npz")
+    assert out.read_bytes() == before
+    with np.load(out) as spikes, np.load(counts) as found, np.load(tmp_path / "r.trace.npz") as t:
+        assert set(t.files) == {"u.layer1", "v.layer1"}
+        assert t["u.layer1"].shape == spikes["layer1"].shape
+        assert t["v.layer1"].dtype == np.int32
+        assert set(found.files) == {"input", "layer1", "layer2"}
+        np.testing.assert_array_equal(found["layer1"], spikes["layer1"].sum(axis=(0, 1)))
+    assert json.loads(shell("inspect", counts, "--json")[1])["kind"] == "spike counts"
+    traces = json.loads(shell("inspect", tmp_path / "r.trace.npz", "--json")[1])
+    assert traces["kind"] == "traces of u and v"
+    assert [row["array"] for row in traces["arrays"]] == ["u.layer1", "v.layer1"]
+
+
+def test_a_trace_that_cannot_be_is_refused_before_anything_is_written(
+    shell: Shell, artifact: Path, stimulus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ("run", artifact, "--stimulus", stimulus, "--out", tmp_path / "r.npz")
+
+    code, _, err = shell(*line, "--trace", "layer9")
+    assert code == 2
+    assert "no population 'layer9' to record; did you mean 'layer" in err
+
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2000)
+    code, _, err = shell(*line, "--trace", "layer1")
+    assert code == 2
+    assert "u and v of layer1 and all spikes of 5 samples need" in err
+    assert "or trace fewer populations" in err
+    assert not (tmp_path / "r.npz").exists()
+
+
+def test_backends_and_doctor_say_what_makes_the_simulator_slow(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulator_ways, "compiled", lambda: None)
+
+    assert "numba is missing" in shell("backends")[1]
+    states = json.loads(shell("backends", "--json")[1])["backends"]
+    assert states["simulator"]["ready"]
+    assert "numba is missing" in states["simulator"]["remark"]
+    assert (
+        "numba is missing"
+        in json.loads(shell("doctor", "--json")[1])["checks"]["simulator"]["mend"]
+    )
+
+
+def test_inspect_says_whether_u_may_wrap(shell: Shell, artifact: Path) -> None:
+    rows = json.loads(shell("inspect", artifact, "--json")[1])["populations"]
+
+    assert [row["population"] for row in rows] == ["layer1", "layer2"]
+    assert {row["u"] for row in rows} == {"never wraps"}  # the quantizer proved it
+    assert all(0 < row["arrives at most"] < 2**15 for row in rows)

@@ -35,7 +35,7 @@ def home(folder: Path) -> int:
         core.number
         for core in read_artifact(folder).cores
         for block in core.blocks
-        if block.population == NAME and NEURON in range(block.start, block.stop)
+        if block.population == NAME and NEURON in block.neurons
     )
     return number
 

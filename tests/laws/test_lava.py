@@ -1,7 +1,7 @@
 """Lava's bit-accurate simulator spikes as the quantized network does, bit for bit.
 
-A call of Lava costs a process start, so few networks are drawn here and many more by `slow`; a
-failure is not shrunk, for the same reason.
+A start of Lava takes as long as thousands of its timesteps, so several drawn networks lie side by
+side in each; few are drawn here and 504 by `slow`. A failure is not shrunk, for the same reason.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.strategies import (
+    LONGEST_DELAY,
     Case,
     cases,
     cramped,
@@ -19,6 +20,7 @@ from tests.strategies import (
     neurons,
     place,
     rows,
+    side_by_side,
     synapses,
 )
 from toolchain.artifact import Artifact
@@ -33,8 +35,11 @@ pytestmark = pytest.mark.lava
 TINY = find_profile("tiny")
 NARROW = cramped(TINY)
 MOST_CORES = 16
-MODES = ("lava", "lava-cores")
-few = settings(max_examples=8, phases=(Phase.explicit, Phase.generate))
+MODES = ("lava", "lava-async", "lava-cores")
+BY_LAYERS = ("lava", "lava-async")
+AT_ONCE, STARTS = 8, 63
+LOIHI = find_profile("loihi1")
+few = settings(max_examples=1, phases=(Phase.explicit, Phase.generate))
 many = settings(max_examples=60, phases=(Phase.explicit, Phase.generate))
 by_every_mode = pytest.mark.parametrize("mode", MODES)
 
@@ -58,21 +63,74 @@ def check(mode: str, artifact: Artifact, stimulus: Raster) -> None:
     assert first_difference(found, expected) == ""
 
 
-@by_every_mode
+@pytest.mark.parametrize("mode", BY_LAYERS)
 @few
+@given(drawn=st.lists(cases(largest=9, most_samples=2), min_size=4, max_size=4))
+def test_lava_computes_what_the_quantized_network_does(mode: str, drawn: list[Case]) -> None:
+    together = side_by_side(drawn)
+
+    check(mode, place(together.network, LOIHI), together.stimulus)
+
+
+@settings(few, max_examples=2)
 @given(drawn=runs())
-def test_lava_computes_what_the_quantized_network_does(
-    mode: str, drawn: tuple[Artifact, Raster]
-) -> None:
-    check(mode, *drawn)
+def test_lava_computes_it_core_by_core(drawn: tuple[Artifact, Raster]) -> None:
+    check("lava-cores", *drawn)
 
 
 @pytest.mark.slow
-@by_every_mode
+@pytest.mark.parametrize("mode", BY_LAYERS)
+@settings(max_examples=STARTS, phases=(Phase.explicit, Phase.generate))
+@given(drawn=st.lists(cases(largest=9), min_size=AT_ONCE, max_size=AT_ONCE))
+def test_lava_agrees_on_five_hundred_networks(mode: str, drawn: list[Case]) -> None:
+    together = side_by_side(drawn)
+    artifact = place(together.network, LOIHI)
+
+    check(mode, artifact, together.stimulus)
+    for backend in ("reference", "simulator"):
+        check(backend, artifact, together.stimulus)
+
+
+@pytest.mark.slow
 @many
 @given(drawn=runs())
-def test_lava_agrees_on_many_more_networks(mode: str, drawn: tuple[Artifact, Raster]) -> None:
-    check(mode, *drawn)
+def test_lava_agrees_core_by_core_on_many_more_networks(drawn: tuple[Artifact, Raster]) -> None:
+    check("lava-cores", *drawn)
+
+
+@pytest.mark.parametrize("mode", BY_LAYERS)
+def test_every_neuron_has_a_threshold_of_its_own(mode: str) -> None:
+    """Thresholds from 0 to the register's end, on both sides of v = 100 << 6."""
+    thresholds = np.array([0, 99, 100, 101, 2**15, 2**16, 2**17 - 1])
+    size = len(thresholds)
+    network = QuantizedNetwork(
+        input=Input(name="input", size=1),
+        populations=(neurons("a", size, threshold=thresholds, decay_u=100),),
+        projections=(synapses("input", "a", rows([[100]] * size), exponent=0),),
+        output="a",
+    )
+    once = Raster(spikes={"input": np.eye(1, 40, dtype=bool).reshape(1, 40, 1)})
+    artifact = place(network, TINY)
+
+    check(mode, artifact, once)
+    at_first = get_backend("quantized").run(artifact, once).raster.spikes["a"][0, 0]
+    assert at_first.tolist() == [True, True, False, False, False, False, False]
+
+
+@pytest.mark.parametrize("mode", BY_LAYERS)
+def test_the_longest_delay_of_a_loop_arrives_on_time(mode: str) -> None:
+    network = QuantizedNetwork(
+        input=Input(name="input", size=3),
+        populations=(neurons("a", 3, decay_u=500, threshold=60),),
+        projections=(
+            synapses("input", "a", rows([[90, 0, -20], [0, 90, 30], [40, 0, 90]])),
+            synapses("a", "a", rows([[0, 50, 0], [-30, 0, 60], [20, 0, 0]]), delay=LONGEST_DELAY),
+        ),
+        output="a",
+    )
+    shown = np.random.default_rng(7).random((2, 70, 3)) < 0.3
+
+    check(mode, place(network, TINY), Raster(spikes={"input": shown}))
 
 
 def loops() -> QuantizedNetwork:
@@ -110,22 +168,6 @@ def test_samples_do_not_know_of_each_other_through_loops_and_delays(mode: str) -
     shown[2] = False  # a silent sample would show what the loud one before it left behind
 
     check(mode, artifact, Raster(spikes={"input": shown}))
-
-
-@by_every_mode
-def test_a_run_of_more_samples_than_one_lava_network_takes_is_put_together(mode: str) -> None:
-    network = QuantizedNetwork(
-        input=Input(name="input", size=2),
-        populations=(neurons("a", 2, decay_u=300, threshold=60),),
-        projections=(
-            synapses("input", "a", rows([[90, -40], [30, 50]])),
-            synapses("a", "a", rows([[0, 40], [-30, 0]])),
-        ),
-        output="a",
-    )
-    shown = np.random.default_rng(6).random((105, 3, 2)) < 0.5
-
-    check(mode, place(network, TINY), Raster(spikes={"input": shown}))
 
 
 @by_every_mode

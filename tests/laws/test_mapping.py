@@ -32,7 +32,10 @@ every_placer = pytest.mark.parametrize("placer", PLACERS)
 def recount(artifact: Artifact, core: Core) -> dict[str, int]:
     """What one core needs, from the network and from who lives where, and from nothing else."""
     network, profile = artifact.network, artifact.profile
-    here = {(b.population, n): b.first_compartment + n - b.start for b, n in residents(core)}
+    here = {
+        (b.population, n): b.first_compartment + b.neurons.tolist().index(n)
+        for b, n in residents(core)
+    }
     home = {
         (block.population, neuron): index
         for index, other in enumerate(artifact.cores)
@@ -85,7 +88,7 @@ def delay_bits(delay: int) -> int:
 
 def residents(core: Core) -> Iterator[tuple[PlacedBlock, int]]:
     for block in core.blocks:
-        for neuron in range(block.start, block.stop):
+        for neuron in block.neurons.tolist():
             yield block, neuron
 
 
@@ -119,7 +122,7 @@ def check_homes(artifact: Artifact) -> None:
         compartments = []
         for block, neuron in residents(core):
             homes[block.population, neuron] += 1
-            compartments.append(block.first_compartment + neuron - block.start)
+            compartments.append(block.first_compartment + block.neurons.tolist().index(neuron))
         assert compartments == list(range(len(compartments)))
     everyone = {(p.name, n) for p in artifact.network.populations for n in range(p.size)}
     assert homes == Counter(everyone)

@@ -45,7 +45,7 @@ def test_a_neuron_with_more_sources_than_a_core_has_axons_names_axons_and_words(
         ("in axons", 300, 256),
         ("synapse words", 300, 256),
     ]
-    assert {v.where for v in found} == {"'a'[0:1]"}
+    assert {v.where for v in found} == {"'a'[0]"}
 
 
 def test_of_many_neurons_that_exceed_a_core_the_worst_is_named_and_the_others_counted() -> None:
@@ -58,7 +58,7 @@ def test_of_many_neurons_that_exceed_a_core_the_worst_is_named_and_the_others_co
         output="a",
     )
 
-    found = fails(network, TINY, r"'a'\[1:2\] \(and 2 more neurons\): needs 400 in axons, held 256")
+    found = fails(network, TINY, r"'a'\[1\] \(and 2 more neurons\): needs 400 in axons, held 256")
 
     assert [v.over_by for v in found] == [144, 144]
 
@@ -73,7 +73,7 @@ def test_every_population_that_exceeds_a_core_is_named() -> None:
 
     found = fails(network, TINY, r"\(4 violations\)")
 
-    assert {v.where for v in found} == {"'a'[0:1]", "'b'[0:1]"}
+    assert {v.where for v in found} == {"'a'[0]", "'b'[0]"}
 
 
 def test_too_many_cores_say_how_many_and_how_many_chips_would_do() -> None:
@@ -99,7 +99,7 @@ def test_a_neuron_that_reaches_more_cores_than_it_has_axons_is_named() -> None:
         output="b",
     )
 
-    found = fails(network, profile, r"'a'\[0:1\]: needs 4 out axons, held 3, over by 1; .*prune")
+    found = fails(network, profile, r"'a'\[0\]: needs 4 out axons, held 3, over by 1; .*prune")
 
     assert len(found) == 1
 

@@ -46,7 +46,7 @@ HOMES = {
     (block.population, neuron): core.number
     for core in ARTIFACT.cores
     for block in core.blocks
-    for neuron in range(block.start, block.stop)
+    for neuron in block.neurons
 }
 
 

@@ -4,11 +4,15 @@ A backend is a module with two functions:
 
     run(artifact, stimulus, *, states=False, watch=ignore) -> Recording
     why_unavailable() -> str | None        None: ready; else one sentence that says the mend
+
+and, where it is ready but could be faster, a third:
+
+    remark() -> str | None                 None: all is there; else one sentence that says the mend
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -23,6 +27,7 @@ BACKENDS = {
     "reference": "the packed cores, spike by spike: slow, and the definition of an artifact",
     "simulator": "the packed cores, compiled and parallel over samples: fast",
     "lava": "Lava's bit-accurate CPU simulator, layer by layer",
+    "lava-async": "the same by Lava's asynchronous protocol: faster; lava is the reference setting",
     "lava-cores": "Lava's bit-accurate CPU simulator, core by core, up to 16 cores",
 }
 _MODULES = {name: f"toolchain.backends.{name.replace('-', '_')}" for name in BACKENDS}
@@ -36,9 +41,17 @@ class Backend(Protocol):
     """What a backend module offers."""
 
     def run(
-        self, artifact: Artifact, stimulus: Raster, *, states: bool = False, watch: Watch = ignore
+        self,
+        artifact: Artifact,
+        stimulus: Raster,
+        *,
+        states: bool | Collection[str] = False,
+        watch: Watch = ignore,
     ) -> Recording:
-        """Run every sample from a state of zero; with `states`, record u and v as well."""
+        """Run every sample from a state of zero; record u and v of all populations, or of `states`.
+
+        Raises InputError for a name that is no population's.
+        """
 
     def why_unavailable(self) -> str | None:
         """None where the backend is ready, else a sentence that says what to do."""

@@ -15,20 +15,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 
-import numpy as np
-
-from toolchain.artifact import Artifact, write_artifact
+from toolchain.artifact import Artifact
 from toolchain.backends import Watch, ignore
+from toolchain.backends.lava_files import Request, check_room, read_recording, write_all
+from toolchain.backends.memory import traced
 from toolchain.errors import BackendError, InputError
-from toolchain.files import write_json
-from toolchain.raster import Raster, Recording, check_stimulus, write_raster
+from toolchain.raster import Raster, Recording, check_stimulus
 
 PATIENCE_VARIABLE = "SNN_DEPLOY_LAVA_TIMEOUT"
 WORKER_VARIABLE = "SNN_DEPLOY_LAVA_WORKER"
 INSTALL = "python -m pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
-_PATIENCE_S = 300.0  # without progress; a hundred samples take seconds
+_PATIENCE_S = 300.0  # without a timestep, which takes milliseconds
 _POLL_S = 0.05
 _GRACE_S = 2.0
 
@@ -45,28 +45,48 @@ def why_unavailable() -> str | None:
 
 
 def run(
-    artifact: Artifact, stimulus: Raster, *, states: bool = False, watch: Watch = ignore
+    artifact: Artifact,
+    stimulus: Raster,
+    *,
+    states: bool | Collection[str] = False,
+    watch: Watch = ignore,
 ) -> Recording:
-    """Run an artifact on Lava, one process for each population.
+    """Run an artifact on Lava, one process for each population, by its synchronous protocol.
 
-    Raises BackendError where Lava fails, or makes no progress for SNN_DEPLOY_LAVA_TIMEOUT seconds
-    (default 300); the worker and everything that it started is then gone.
+    Raises InputError where what is to be recorded exceeds disk or memory, and BackendError where
+    Lava fails, or makes no progress for SNN_DEPLOY_LAVA_TIMEOUT seconds (default 300); the worker
+    and everything that it started is then gone.
     """
-    return run_worker(artifact, stimulus, by="layers", states=states, watch=watch)
+    return run_worker(artifact, stimulus, states=states, watch=watch)
 
 
 def run_worker(
-    artifact: Artifact, stimulus: Raster, *, by: str, states: bool, watch: Watch
+    artifact: Artifact,
+    stimulus: Raster,
+    *,
+    states: bool | Collection[str],
+    watch: Watch,
+    by: str = "layers",
+    protocol: str = "synchronous",
 ) -> Recording:
     """Hand artifact and stimulus to a worker as files, wait, and read what it recorded."""
-    check_stimulus(stimulus, artifact.network.input.name, artifact.network.input.size)
+    network = artifact.network
+    check_stimulus(stimulus, network.input.name, network.input.size)
+    names = tuple(population.name for population in network.populations)
+    request = Request(
+        by=by,
+        protocol=protocol,
+        samples=stimulus.samples,
+        timesteps=stimulus.timesteps,
+        populations=names,
+        states=traced(network, states),
+    )
     with tempfile.TemporaryDirectory(prefix="snn-deploy-lava-") as name:
         folder = Path(name)
-        write_artifact(artifact, folder / "artifact")
-        write_raster(folder / "stimulus.npz", stimulus)
-        write_json(folder / "request.json", {"by": by, "states": states})
+        check_room(folder, network, request)
+        write_all(folder, artifact, stimulus, request)
         _supervise(folder, watch)
-        return _read(folder, stimulus, states)
+        return read_recording(folder, stimulus, request)
 
 
 def _supervise(folder: Path, watch: Watch) -> None:
@@ -104,7 +124,8 @@ def _wait(worker: subprocess.Popen[bytes], folder: Path, watch: Watch, patience:
         now = _content(folder / "progress")
         if now and now != last:
             last, since = now, time.monotonic()
-            watch("run Lava", *(int(part) for part in now.split()))
+            done, of = (int(part) for part in now.split()[:2])  # and the timestep, which moves on
+            watch("run Lava", done, of)
         if time.monotonic() - since > patience:
             raise BackendError(
                 f"Lava made no progress for {patience:g} s and was ended with all its processes;"
@@ -146,16 +167,3 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
                 time.sleep(_POLL_S)
     worker.stdin.close()
     worker.wait()
-
-
-def _read(folder: Path, stimulus: Raster, states: bool) -> Recording:
-    spikes, u, v = (_arrays(folder / f"{state}.npz") for state in ("s", "u", "v"))
-    raster = Raster(spikes=spikes, labels=stimulus.labels)
-    return Recording(raster=raster, u=u if states else None, v=v if states else None)
-
-
-def _arrays(file: Path) -> dict[str, np.ndarray]:
-    if not file.exists():
-        return {}
-    with np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}

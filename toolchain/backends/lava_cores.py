@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from toolchain.artifact import Artifact
 from toolchain.backends import Watch, ignore, lava
 from toolchain.errors import BackendError
@@ -16,7 +18,11 @@ def why_unavailable() -> str | None:
 
 
 def run(
-    artifact: Artifact, stimulus: Raster, *, states: bool = False, watch: Watch = ignore
+    artifact: Artifact,
+    stimulus: Raster,
+    *,
+    states: bool | Collection[str] = False,
+    watch: Watch = ignore,
 ) -> Recording:
     """Run an artifact on Lava, one process for each block of each core.
 
@@ -27,4 +33,4 @@ def run(
             f"core by core Lava runs at most {_MOST_CORES} cores, the artifact uses"
             f" {len(artifact.cores)}; use --backend lava, which runs layer by layer"
         )
-    return lava.run_worker(artifact, stimulus, by="cores", states=states, watch=watch)
+    return lava.run_worker(artifact, stimulus, states=states, watch=watch, by="cores")

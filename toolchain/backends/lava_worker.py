@@ -2,9 +2,9 @@
 
     python -m toolchain.backends.lava_worker FOLDER
 
-FOLDER holds `artifact/`, `stimulus.npz` and `request.json`; the worker writes `progress`, and at
-the end `s.npz` (and `u.npz`, `v.npz`) and `done`, or `error`. It ends itself, and every process
-that Lava started, when its standard input closes: the parent is gone.
+FOLDER holds what `lava_files` lists; the worker fills it, writes `progress` as it goes, and at the
+end `done`, or `error`. It ends itself, and every process that Lava started, when its standard input
+closes: the parent is gone.
 """
 
 from __future__ import annotations
@@ -18,16 +18,12 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from toolchain.artifact import Artifact, read_artifact
+from toolchain.artifact import read_artifact
+from toolchain.backends.lava_files import Request, read_request, steps_done
 from toolchain.backends.lava_shim import import_lava
-from toolchain.files import read_json, write_bytes, write_npz
-from toolchain.raster import Raster, check_stimulus, read_raster
+from toolchain.files import write_bytes
 
-_SAMPLES_PER_RUN = (
-    100  # bounds the memory of one Lava network's traces; a start costs half a second
-)
+_LOOK_S = 0.25
 
 
 def main() -> None:
@@ -42,69 +38,65 @@ def main() -> None:
 
 
 def work(folder: Path) -> None:
-    """Run all samples, some at a time, and write what was recorded."""
+    """Run all samples; what is recorded lies in the folder's files when this returns."""
     import_lava()
     from toolchain.backends.lava_network import LavaNetwork
 
-    request = read_json(folder / "request.json")
-    artifact = read_artifact(folder / "artifact")
-    stimulus = read_raster(folder / "stimulus.npz")
-    states = ("s", "u", "v") if request["states"] else ("s",)
-    parts = []
-    for start in range(0, stimulus.samples, _SAMPLES_PER_RUN):
-        _report(folder, start, stimulus.samples)
-        some = stimulus.between(start, min(start + _SAMPLES_PER_RUN, stimulus.samples))
-        network = LavaNetwork(artifact, _rows(artifact, some), by=request["by"], states=states)
-        parts.append(_watched(network, folder))
-    _report(folder, stimulus.samples, stimulus.samples)
-    _write(folder, parts, states)
-
-
-def _rows(artifact: Artifact, stimulus: Raster) -> Any:
-    origin = artifact.network.input
-    return check_stimulus(stimulus, origin.name, origin.size)
-
-
-def _watched(network: Any, folder: Path) -> dict[str, dict[str, Any]]:
-    """Run a network while a thread looks for exceptions, which would otherwise hang Lava."""
+    request = read_request(folder)
+    network = LavaNetwork(read_artifact(folder / "artifact"), folder, request)
+    _report(folder, 0, request)
     over = threading.Event()
-    watcher = threading.Thread(target=_watch_actors, args=(network, folder, over), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(network, folder, over), daemon=True)
     watcher.start()
     try:
-        recorded: dict[str, dict[str, Any]] = network.run(folder)
-        return recorded
+        network.run()
     finally:
         over.set()
         watcher.join()
+    _report(folder, steps_done(folder), request)
+    write_bytes(folder / "done", b"")
 
 
-def _watch_actors(network: Any, folder: Path, over: threading.Event) -> None:
-    """Leave an actor's exception as `error` and end all.
+def _watch(network: Any, folder: Path, over: threading.Event) -> None:
+    """Report progress; leave as `error` what became of an actor, and end all.
 
-    It looks once more when the run is over: Lava's own error says only that there was one.
+    An actor that raised or was killed would hang Lava for ever. The last look is when the run is
+    over: Lava's own error says only that there was one.
     """
     last_look = False
     while not last_look:
-        last_look = over.wait(0.5)
-        for actor in network.actors():
-            if actor.exception:
-                _, text = actor.exception
-                write_bytes(folder / "error", str(text).encode())
-                _end_group()
+        last_look = over.wait(_LOOK_S)
+        trouble = next(filter(None, map(_exception, network.actors())), None)
+        if trouble is None and not last_look:
+            trouble = next(filter(None, map(_death, network.pids())), None)
+        if trouble is not None:
+            write_bytes(folder / "error", trouble.encode())
+            _end_group()
+        if not last_look:
+            _report(folder, steps_done(folder), network.request)
 
 
-def _report(folder: Path, done: int, of: int) -> None:
-    write_bytes(folder / "progress", f"{done} {of}".encode())
+def _exception(actor: Any) -> str | None:
+    return str(actor.exception[1]) if actor.exception else None
 
 
-def _write(folder: Path, parts: list[dict[str, dict[str, Any]]], states: tuple[str, ...]) -> None:
-    for state in states:
-        names = parts[0][state]
-        arrays: dict[str, Any] = {
-            name: np.concatenate([part[state][name] for part in parts]) for name in names
-        }
-        write_npz(folder / f"{state}.npz", arrays)
-    write_bytes(folder / "done", b"")
+def _death(pid: int) -> str | None:
+    """What to say of a child that a signal ended; it stays to be waited for by Lava."""
+    try:
+        end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # Lava has waited for it
+        return None
+    if end is None or end.si_code == os.CLD_EXITED:
+        return None
+    return (
+        f"ChildProcessError: a process of Lava's was ended by signal {end.si_status};"
+        " the system ends processes so when memory runs out"
+    )
+
+
+def _report(folder: Path, steps: int, request: Request) -> None:
+    samples = min(steps // request.timesteps, request.samples)
+    write_bytes(folder / "progress", f"{samples} {request.samples} {steps}".encode())
 
 
 def _die_with_parent() -> None:

@@ -5,6 +5,8 @@ It says what packed cores must reproduce: a synapse that the mapper loses differ
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,14 +33,22 @@ def why_unavailable() -> str | None:
 
 
 def run(
-    artifact: Artifact, stimulus: Raster, *, states: bool = False, watch: Watch = ignore
+    artifact: Artifact,
+    stimulus: Raster,
+    *,
+    states: bool | Collection[str] = False,
+    watch: Watch = ignore,
 ) -> Recording:
     """Run the artifact's quantized network; see `run_network`."""
     return run_network(artifact.network, stimulus, states=states, watch=watch)
 
 
 def run_network(
-    network: QuantizedNetwork, stimulus: Raster, *, states: bool = False, watch: Watch = ignore
+    network: QuantizedNetwork,
+    stimulus: Raster,
+    *,
+    states: bool | Collection[str] = False,
+    watch: Watch = ignore,
 ) -> Recording:
     """Run a quantized network on every sample of a stimulus, each from a state of zero."""
     spikes = check_stimulus(stimulus, network.input.name, network.input.size)

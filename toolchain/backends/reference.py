@@ -7,7 +7,7 @@ See `artifact.Core` for what an in-axon does, and `arithmetic` for what a neuron
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,11 @@ def why_unavailable() -> str | None:
 
 
 def run(
-    artifact: Artifact, stimulus: Raster, *, states: bool = False, watch: Watch = ignore
+    artifact: Artifact,
+    stimulus: Raster,
+    *,
+    states: bool | Collection[str] = False,
+    watch: Watch = ignore,
 ) -> Recording:
     """Run an artifact's cores on every sample of a stimulus, each from a state of zero."""
     network = artifact.network
@@ -101,8 +105,7 @@ class _Machine:
     ) -> None:
         """One timestep of a block's neurons, the equations of docs/semantics.md."""
         population = self.image.network.population(block.population)
-        here = slice(block.first_compartment, block.first_compartment + block.stop - block.start)
-        there = slice(block.start, block.stop)
+        here, there = block.compartments, block.neurons
         bias = arithmetic.bias_value(population.bias_mantissa[there], population.bias_exponent)
         u = arithmetic.next_u(self.u[index][here], activation[here], population.decay_u)
         v = arithmetic.next_v(self.v[index][here], u, bias, population.decay_v)

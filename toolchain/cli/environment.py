@@ -23,7 +23,6 @@ _OPTIONAL = {
     "norse": "to train: python -m pip install 'snn-deploy[train]'",
     "scikit-learn": "to train on digits: python -m pip install 'snn-deploy[train]'",
     "pooch": "to download data sets: python -m pip install 'snn-deploy[train]'",
-    "nir": "to read and write NIR: python -m pip install 'snn-deploy[interchange]'",
     "h5py": "to read and write NIR and netx: python -m pip install 'snn-deploy[interchange]'",
     "onnx": "to read and write ONNX: python -m pip install 'snn-deploy[interchange]'",
 }
@@ -33,13 +32,21 @@ _OPTIONAL = {
 @json_option
 def backends_command(as_json: bool) -> None:
     """List what an artifact can run on, and whether it is ready."""
-    states = backend_states()
+    states, remarks = backend_states(), backend_remarks()
     if as_json:
         say_json(
-            {"backends": {name: {"ready": not why, "reason": why} for name, why in states.items()}}
+            {
+                "backends": {
+                    name: {"ready": not why, "reason": why, "remark": remarks.get(name, "")}
+                    for name, why in states.items()
+                }
+            }
         )
         return
-    rows = [(name, why or "ready", BACKENDS[name]) for name, why in states.items()]
+    rows = [
+        (name, why or f"ready{', but ' * (name in remarks)}{remarks.get(name, '')}", BACKENDS[name])
+        for name, why in states.items()
+    ]
     show(table(["backend", "state", "what it is"], rows))
 
 
@@ -81,6 +88,12 @@ def backend_states() -> dict[str, str]:
     return states
 
 
+def backend_remarks() -> dict[str, str]:
+    """Backend -> what makes it slower than it could be, and the mend; where there is something."""
+    remark = import_module("toolchain.backends.simulator").remark()
+    return {} if remark is None else {"simulator": remark}
+
+
 def examine() -> list[tuple[str, str, str]]:
     """(what, what was found, the mend or nothing) of everything that the toolchain needs."""
     supported = (3, 11) <= sys.version_info[:2] <= (3, 12)
@@ -89,6 +102,7 @@ def examine() -> list[tuple[str, str, str]]:
     ]
     needed = dict.fromkeys(_NEEDED, "python -m pip install snn-deploy")
     findings += [_package(name, mend) for name, mend in (needed | _OPTIONAL).items()]
+    findings.append(_simulator())
     findings.append(_lava())
     findings.append(_writable(Path.cwd()))
     return findings
@@ -99,6 +113,11 @@ def _package(name: str, mend: str) -> tuple[str, str, str]:
         return name, importlib.metadata.version(name), ""
     except importlib.metadata.PackageNotFoundError:
         return name, "missing", mend
+
+
+def _simulator() -> tuple[str, str, str]:
+    remark = backend_remarks().get("simulator", "")
+    return "simulator", "slow" if remark else "compiled", remark
 
 
 def _lava() -> tuple[str, str, str]:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from toolchain import codec
 from toolchain.artifact import read_artifact
 from toolchain.cli.inputs import read_network
 from toolchain.cli.interchange import interchange_room, tell_export, tell_import
 from toolchain.cli.output import json_option
 from toolchain.errors import DoesNotFitError, InputError
-from toolchain.hardware import find_profile
+from toolchain.hardware import HardwareProfile, find_profile
 from toolchain.mapper.quantize import quantize
 from toolchain.network import Network, QuantizedNetwork
 
@@ -61,12 +62,19 @@ def _integers(source: Path, chip: str | None) -> QuantizedNetwork:
     """The integers of an artifact, or those that a network gets on a chip."""
     if (source / "manifest.json").is_file():
         return read_artifact(source).network
+    if (source / "quantized.json").is_file():
+        return codec.read(QuantizedNetwork, source, "quantized")
     network = read_network(source)
-    if not isinstance(network, Network):
-        return network
+    assert isinstance(network, Network), "one of integers would be in quantized.json"
     if chip is None:
         raise InputError(f"{source} is in real numbers; say whose integers: --chip NAME")
-    quantized = quantize(network, find_profile(chip))
+    quantized = quantize(network, _without_exponents(find_profile(chip)))
     if quantized.violations:
         raise DoesNotFitError(f"{source} has no form in the registers", quantized.violations)
     return quantized.network
+
+
+def _without_exponents(profile: HardwareProfile) -> HardwareProfile:
+    """The chip as lava-dl's reader sees it: it clips weights that need an exponent."""
+    synapse = profile.synapse.model_copy(update={"weight_exponent_max": 0})
+    return profile.model_copy(update={"synapse": synapse})

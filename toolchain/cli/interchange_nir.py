@@ -66,5 +66,7 @@ def export_command(network: Path, file: Path, dt: float, as_json: bool) -> None:
 
     With FILE.nir.snn-deploy.json beside it, import gives the same network, to the last bit.
     """
-    exported = interchange_room().EXPORTERS["nir"](read_network(network), file, dt=dt)
+    real = network / "network.json"  # beside which a run may keep its integers
+    held = read_network(real if real.is_file() else network)
+    exported = interchange_room().EXPORTERS["nir"](held, file, dt=dt)
     tell_export(exported, as_json=as_json)

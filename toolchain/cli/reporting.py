@@ -10,15 +10,16 @@ import click
 import numpy as np
 
 from toolchain import codec
-from toolchain.artifact import read_artifact
+from toolchain.arithmetic import STATE_LIMIT, current_bound
+from toolchain.artifact import name_neurons, read_artifact
 from toolchain.cli.interchange import interchange_room
 from toolchain.cli.output import json_option, say, say_json, show, table
 from toolchain.cli.train import train_room
 from toolchain.encoding import Encoding
 from toolchain.errors import FileError
-from toolchain.files import read_json, read_toml, write_bytes
+from toolchain.files import Array, read_json, read_npz, read_toml, write_bytes
 from toolchain.hardware import read_profile
-from toolchain.network import Network, lag, starts
+from toolchain.network import Network, QuantizedNetwork, activation_bounds, lag, starts
 from toolchain.raster import read_raster
 from toolchain.report.mapping import mapping_summary
 
@@ -60,8 +61,9 @@ def write_html(folder: Path, file: Path) -> None:
 def inspect_command(path: Path, as_json: bool) -> None:
     """Say what a file or folder is and what is in it.
 
-    Knows artifacts, runs, networks, rasters and stimuli (.npz), chips and configurations (.toml),
-    and files of other tools (.nir, .net, .onnx), with what a chip has no form for.
+    Knows artifacts, runs, networks, rasters, stimuli, traces and counts (.npz), chips and
+    configurations (.toml), and files of other tools (.nir, .net, .onnx), with what a chip has no
+    form for.
     """
     answer = inspect(path)
     if as_json:
@@ -81,7 +83,10 @@ _OF_OTHERS = (".nir", ".net", ".onnx")  # files of other tools, which the interc
 def inspect(path: Path) -> dict[str, Any]:
     """What a path holds; raises FileError where it is nothing that snn-deploy writes."""
     if path.suffix == ".npz":
-        return _raster(path)
+        arrays = read_npz(path)
+        counts = bool(arrays) and all(array.ndim == 1 for array in arrays.values())
+        traces = bool(arrays) and all(name[:2] in ("u.", "v.") for name in arrays)
+        return _arrays(arrays, traces=traces) if counts or traces else _raster(path)
     if path.suffix == ".toml":
         return _configuration(path) if "data" in read_toml(path) else _chip(path)
     if path.suffix in _OF_OTHERS:
@@ -169,6 +174,38 @@ def _raster(path: Path) -> dict[str, Any]:
     }
 
 
+def _arrays(arrays: dict[str, Array], *, traces: bool) -> dict[str, Any]:
+    """What `run --trace` or `run --counts` wrote."""
+    return {
+        "kind": "traces of u and v" if traces else "spike counts",
+        "arrays": [
+            {
+                "array": name,
+                "shape": " x ".join(map(str, array.shape)),
+                "least": int(array.min(initial=0)),
+                "most": int(array.max(initial=0)),
+            }
+            for name, array in arrays.items()
+        ],
+    }
+
+
+def _ranges(network: QuantizedNetwork) -> list[dict[str, Any]]:
+    """Whether u of each population could ever wrap: alike in every backend, but rarely meant."""
+    bounds = activation_bounds(network.projections)
+    return [
+        {
+            "population": p.name,
+            "neurons": p.size,
+            "arrives at most": bounds.get(p.name, 0),
+            "u": "may wrap"
+            if current_bound(bounds.get(p.name, 0), p.decay_u) >= STATE_LIMIT
+            else "never wraps",
+        }
+        for p in network.populations
+    ]
+
+
 def _artifact(folder: Path) -> dict[str, Any]:
     artifact = read_artifact(folder)
     summary = mapping_summary(artifact)
@@ -180,10 +217,11 @@ def _artifact(folder: Path) -> dict[str, Any]:
         "synapses": summary["synapses"]["stored"],
         "output": artifact.network.output,
         "encoding": encoding_line(artifact.network.encoding),
+        "populations": _ranges(artifact.network),
         "cores": [
             {
                 "core": core.number,
-                "blocks": " + ".join(f"{b.population}[{b.start}:{b.stop}]" for b in core.blocks),
+                "blocks": " + ".join(f"{b.population}[{name_neurons(b)}]" for b in core.blocks),
                 "in-axons": core.needed.in_axons,
                 "out-axons": core.needed.out_axons,
                 "synapses": len(core.synapse_weight),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
+import numpy as np
 
 from toolchain.artifact import Artifact, read_artifact
 from toolchain.backends import BACKENDS, get_backend
@@ -24,8 +26,8 @@ from toolchain.cli.output import (
 from toolchain.cli.train import train_room
 from toolchain.codec import fingerprint
 from toolchain.errors import InputError
-from toolchain.files import write_json
-from toolchain.raster import Raster, accuracy, write_raster
+from toolchain.files import Array, write_json, write_npz
+from toolchain.raster import Raster, Recording, accuracy, write_raster
 from toolchain.verify.verdict import Verdict, judge
 
 artifact_argument = click.argument("artifact", metavar="ART", type=click.Path(path_type=Path))
@@ -48,22 +50,52 @@ SPECIFICATION = "quantized"
     "--backend", type=click.Choice(list(BACKENDS)), default="simulator", show_default=True
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The raster, an .npz.")
+@click.option(
+    "--trace",
+    multiple=True,
+    metavar="POPULATION",
+    help="Write its u and v, too, to OUT with .trace.npz for .npz; repeatable.",
+)
+@click.option(
+    "--counts",
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="Write how often every neuron spiked, those of the input among them.",
+)
 @samples_option
 @json_option
 def run_command(
-    artifact: Path, stimulus: Path, backend: str, out: Path, samples: int | None, as_json: bool
+    artifact: Path,
+    stimulus: Path,
+    backend: str,
+    out: Path,
+    trace: tuple[str, ...],
+    counts: Path | None,
+    samples: int | None,
+    as_json: bool,
 ) -> None:
     """Run an artifact on a stimulus and record every population's spikes.
 
     Every sample starts from a state of zero. Row t of a population is its own local timestep,
-    which begins when the first input can reach it.
+    which begins when the first input can reach it. A trace holds int32 arrays u.POPULATION and
+    v.POPULATION (samples, timesteps, neurons), after each timestep's update and reset.
     """
-    check_out(out, ".npz", never=stimulus)
-    loaded = read_artifact(artifact)
+    traces = out.with_suffix(".trace.npz") if trace else None
+    for file in filter(None, (out, traces, counts)):
+        check_out(file, ".npz", never=stimulus)
+    loaded, shown = read_artifact(artifact), read_stimulus(stimulus, samples)
     with Watcher() as watch:
-        raster = record(loaded, read_stimulus(stimulus, samples), [backend], watch)[backend]
+        recording = get_backend(backend).run(loaded, shown, states=trace, watch=watch)
+    raster = recording.raster
     write_raster(out, raster)
-    answer = {
+    if traces is not None:
+        write_npz(traces, _states(recording))
+    if counts is not None:
+        origin = loaded.network.input.name
+        write_npz(counts, _counts({origin: shown.spikes[origin]} | dict(raster.spikes)))
+    answer: dict[str, Any] = {
+        "trace": None if traces is None else str(traces),
+        "counts": None if counts is None else str(counts),
         "backend": backend,
         "samples": raster.samples,
         "timesteps": raster.timesteps,
@@ -79,10 +111,28 @@ def run_command(
         f"{raster.samples} samples of {raster.timesteps} timesteps ran on {backend}:"
         f" {BACKENDS[backend]}"
     )
-    show(table(["population", "spikes"], list(answer["spikes"].items())))  # type: ignore[attr-defined]
+    show(table(["population", "spikes"], list(answer["spikes"].items())))
     if answer["accuracy"] is not None:
         say(f"accuracy  {share(accuracy(raster, loaded.network.output) or 0)}")
     say(f"raster    {out}")
+    if traces is not None:
+        say(f"u and v   {traces}")
+    if counts is not None:
+        say(f"counts    {counts}")
+
+
+def _states(recording: Recording) -> dict[str, Array]:
+    """u.NAME and v.NAME of every population that was traced; 24 bits each, so int32 holds them."""
+    return {
+        f"{state}.{name}": np.asarray(array, np.int32)
+        for state, arrays in (("u", recording.u), ("v", recording.v))
+        for name, array in (arrays or {}).items()
+    }
+
+
+def _counts(spikes: Mapping[str, Array]) -> dict[str, Array]:
+    """Name -> (neurons,) how often each spiked, over all samples and timesteps."""
+    return {name: array.sum(axis=(0, 1), dtype=np.int64) for name, array in spikes.items()}
 
 
 @click.command("verify")

@@ -82,7 +82,11 @@ def _plain(dataset: h5py.Dataset, who: str) -> Array:
     kind = dataset.dtype.kind
     if kind == "S" or h5py.check_string_dtype(dataset.dtype) is not None:
         texts = np.asarray(dataset[()], object)
-        return np.frompyfunc(_text, 1, 1)(texts) if texts.ndim else np.array(_text(texts.item()))
+        return (
+            np.frompyfunc(_text, 1, 1)(texts)
+            if texts.ndim
+            else np.array(_text(texts.item()), object)
+        )
     if kind not in "iufb":
         raise FileError(f"{who} must hold numbers or texts, is {dataset.dtype}")
     values: Array = np.asarray(dataset[()]).astype(np.float64 if kind == "f" else np.int64)

@@ -94,7 +94,10 @@ def _edge_refusals(
         name = f"projection '{edge.source}' -> '{edge.target}'"
         weights = edge.weights.data << edge.weight_exponent
         if np.any(np.abs(weights) > _LARGEST + 2 * (weights < 0)):
-            yield f"{name}: has weights beyond {_LARGEST}, which lava-dl's reader would clip"
+            yield (
+                f"{name}: has weights beyond {_LARGEST}, which lava-dl's reader would clip; export"
+                " the network itself, not its artifact, and it gets integers without an exponent"
+            )
         if int(np.prod(edge.weights.shape)) > MOST_ELEMENTS:
             yield f"{name}: written dense it would exceed {MOST_ELEMENTS:,} weights"
     if any(lag(network, edge) != 1 for edge in loops) or len(loops) > 1:

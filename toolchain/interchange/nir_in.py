@@ -187,10 +187,11 @@ def _neurons(
 
 
 def _groups(neurons: Neurons) -> IntArray:
-    """(neurons,) number of each neuron's decays among the different ones."""
+    """(neurons,) number of each neuron's decays, in the order in which they come up."""
     pairs = np.stack([neurons.decay_u, neurons.decay_v], axis=1)
-    numbers: IntArray = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
-    return numbers
+    _, first, numbers = np.unique(pairs, axis=0, return_index=True, return_inverse=True)
+    rank: IntArray = np.argsort(np.argsort(first))[numbers.reshape(-1)]
+    return rank
 
 
 def _unreached(graph: Graph, origin: str, refused: dict[str, str]) -> dict[str, str]:

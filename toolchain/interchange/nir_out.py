@@ -24,7 +24,7 @@ from toolchain.files import write_bytes
 from toolchain.interchange.hdf5 import MOST_ELEMENTS
 from toolchain.interchange.record import Exported
 from toolchain.interchange.sidecar import write_side_car
-from toolchain.network import Network, Population, Projection, lag
+from toolchain.network import Network, Population, Projection, QuantizedNetwork, lag
 
 Fields = Mapping[str, Any]
 DT = 1e-4  # seconds per timestep where nobody says: the one that snnTorch takes for granted
@@ -33,13 +33,18 @@ OUTPUT = "output"
 _PACKED = 64  # arrays from so many elements on are compressed
 
 
-def write_nir(network: Network, file: Path, *, dt: float = DT) -> Exported:
+def write_nir(network: Network | QuantizedNetwork, file: Path, *, dt: float = DT) -> Exported:
     """Write a network as `file`, and beside it what NIR cannot carry.
 
     `dt`: seconds per timestep, a choice of words only: the network is the same with every one.
-    Raises UnsupportedError where a projection is too large to be written dense, InputError where a
-    name cannot stand in the file. Same network, same dt: same bytes.
+    Raises UnsupportedError for integers, and where a projection is too large to be written dense;
+    InputError where a name cannot stand in the file. Same network, same dt: same bytes.
     """
+    if isinstance(network, QuantizedNetwork):
+        raise UnsupportedError(
+            "NIR has no words for a chip's integers and how they round; export the network in real"
+            " numbers, or the integers as netx"
+        )
     if not 0 < dt < np.inf:
         raise InputError(f"--dt {dt}: must be a positive number of seconds")
     _check(network)
@@ -95,9 +100,8 @@ def _neurons(population: Population, dt: float) -> Iterator[tuple[str, Fields]]:
     lasting, leaks = population.decay_u < 1, population.decay_v > 0
     if not leaks:
         if lasting:
-            tau = dt / population.decay_u
             r = one / population.decay_u
-            current = {"type": "LI", "tau": one * tau, "r": r, "v_leak": none}
+            current = {"type": "LI", "tau": one * (dt / population.decay_u), "r": r, "v_leak": none}
             yield f"{population.name}.current", current
         plain = {"type": "IF", "r": one / dt, "v_threshold": fires, "v_reset": none}
         yield population.name, plain
@@ -258,8 +262,8 @@ def _losses(network: Network, dt: float, nodes: Mapping[str, Fields]) -> Iterato
         yield "LI before IF, a current that lasts without a leak: snnTorch has no LI"
     biased = [p for p in network.populations if p.decay_v > 0 and np.any(p.bias)]
     if biased:
-        yield "v_leak, which is the bias: snnTorch refuses it"
+        yield "v_leak, which is the bias: snnTorch refuses it; norse starts v at v_leak, not at 0"
     if any(p.decay_u < 1 for p in biased):
         yield "v_leak of a CubaLIF as it is: norse 1.1.0 lets it leak into the current, too"
     if any(edge.source == edge.target for edge in network.projections):
-        yield "that a loop takes one timestep: NIR itself has no timesteps"
+        yield "that a loop takes one timestep: NIR has none; snnTorch 1.0.0 spikes otherwise there"

@@ -74,7 +74,7 @@ def axon_table(network: QuantizedNetwork, blocks: Sequence[PlacedBlock]) -> Axon
         for block in blocks
         for index, edge in enumerate(network.projections)
         if edge.target == block.population
-        for rows in [edge.weights[block.start : block.stop].tocoo()]
+        for rows in [edge.weights[block.neurons].tocoo()]
     ]
     nothing = tuple(np.zeros(0, np.int64) for _ in range(4))
     columns = [np.concatenate(column) for column in zip(nothing, *parts, strict=True)]
@@ -143,8 +143,11 @@ def _routes_of_core(
     parts = []
     for block in blocks:
         neuron, core, axon = _routes_from(network, block.population, routes)
-        here = (block.start <= neuron) & (neuron < block.stop)
-        compartment = neuron[here] - block.start + block.first_compartment
+        at = np.full(network.population(block.population).size, -1)
+        at[block.neurons] = np.arange(block.size) + block.first_compartment
+        compartment = at[neuron]
+        here = compartment >= 0
+        compartment = compartment[here]
         parts.append((compartment, core[here], axon[here]))
     compartment, core, axon = (np.concatenate(column) for column in zip(*parts, strict=True))
     return compartment, core, axon

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from toolchain.artifact import PlacedBlock
+from toolchain.artifact import PlacedBlock, name_neurons
 from toolchain.errors import Violation
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.resources import FanOut, core_needs, synapse_lists
@@ -75,7 +75,7 @@ def delays_are_addressable(
     """Compartments times slots of delay fit the core's accumulators."""
     lists = synapse_lists(network, profile, blocks)
     bits = max((part.delay_bits for part in lists), default=0)
-    needed = sum(block.stop - block.start for block in blocks) << bits
+    needed = sum(block.size for block in blocks) << bits
     held = 2**profile.synapse.accumulator_bits
     if bits == 0 or needed <= held:
         return []
@@ -104,5 +104,5 @@ def violations(
 
 
 def describe(blocks: Sequence[PlacedBlock]) -> str:
-    """Blocks as a person names them: 'hidden'[0:16] + 'output'[0:10]."""
-    return " + ".join(f"'{block.population}'[{block.start}:{block.stop}]" for block in blocks)
+    """Blocks as a person names them: 'hidden'[0:16, 20] + 'output'[0:10]."""
+    return " + ".join(f"'{block.population}'[{name_neurons(block)}]" for block in blocks)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from toolchain.artifact import Block, PlacedBlock
+from toolchain.artifact import PlacedBlock
 from toolchain.errors import DoesNotFitError, Violation
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.legality import violations
@@ -16,32 +16,34 @@ from toolchain.network import QuantizedNetwork, QuantizedPopulation
 _ROUNDS = 16  # blocks decide fan-outs and fan-outs decide blocks; two rounds are the rule
 
 
-def partition(network: QuantizedNetwork, profile: HardwareProfile) -> tuple[Block, ...]:
+def partition(network: QuantizedNetwork, profile: HardwareProfile) -> tuple[PlacedBlock, ...]:
     """Blocks in the order of the network, each legal on a core of its own.
 
     Raises DoesNotFitError listing, for each population and resource, the worst neuron that alone
     exceeds a core.
     """
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[PlacedBlock, ...] = ()
     for _ in range(_ROUNDS):
         found = _cut(network, profile, planned_fan_out(network, profile, blocks))
-        if found == blocks:
+        if [block.size for block in found] == [block.size for block in blocks]:
             break
         blocks = found
     return blocks
 
 
-def _cut(network: QuantizedNetwork, profile: HardwareProfile, reach: FanOut) -> tuple[Block, ...]:
-    blocks: list[Block] = []
+def _cut(
+    network: QuantizedNetwork, profile: HardwareProfile, reach: FanOut
+) -> tuple[PlacedBlock, ...]:
+    blocks: list[PlacedBlock] = []
     too_large: list[Violation] = []
     for population in network.populations:
         start = 0
         while start < population.size:
             stop = _longest(network, profile, population, start, reach)
-            blocks.append(Block(population=population.name, start=start, stop=max(stop, start + 1)))
+            blocks.append(_run(population.name, start, max(stop, start + 1)))
             if stop == start:
-                too_large += violations(network, profile, [_alone(blocks[-1])], reach)
-            start = blocks[-1].stop
+                too_large += violations(network, profile, [blocks[-1]], reach)
+            start += blocks[-1].size
     if too_large:
         found = [*_worst(too_large), *_too_many(network, profile)]
         raise DoesNotFitError(f"neurons exceed a core of '{profile.name}'", found)
@@ -75,18 +77,15 @@ def _longest(
     fits, fails = start, min(population.size, start + profile.core.compartments) + 1
     while fails - fits > 1:
         stop = (fits + fails) // 2
-        block = Block(population=population.name, start=start, stop=stop)
-        if violations(network, profile, [_alone(block)], reach):
+        if violations(network, profile, [_run(population.name, start, stop)], reach):
             fails = stop
         else:
             fits = stop
     return fits
 
 
-def _alone(block: Block) -> PlacedBlock:
-    return PlacedBlock(
-        population=block.population, start=block.start, stop=block.stop, first_compartment=0
-    )
+def _run(population: str, start: int, stop: int) -> PlacedBlock:
+    return PlacedBlock(population=population, neurons=np.arange(start, stop), first_compartment=0)
 
 
 def _worst(found: Sequence[Violation]) -> list[Violation]:

@@ -10,11 +10,12 @@ from toolchain.codec import fingerprint
 from toolchain.errors import DoesNotFitError
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.assemble import assemble
+from toolchain.mapper.calibrate import Calibration
 from toolchain.mapper.partition import partition
 from toolchain.mapper.place import PLACERS, Placement, check_placement
-from toolchain.mapper.quantize import Quantized, Rounding, quantize
+from toolchain.mapper.quantize import Quantized, Rounding, quantize, taken
 from toolchain.mapper.resources import FanOut
-from toolchain.network import Network
+from toolchain.network import Network, QuantizedNetwork
 
 Watch = Callable[[str, int, int], None]  # (what is being done, done, of how many)
 
@@ -25,16 +26,28 @@ class Mapped:
 
     artifact: Artifact
     roundings: tuple[Rounding, ...]
+    scales: str  # how the scales of the populations were chosen
 
 
-def map_network(network: Network, profile: HardwareProfile, *, placer: str, watch: Watch) -> Mapped:
-    """Turn a trained network into what the chip loads.
+def map_network(
+    network: Network | QuantizedNetwork,
+    profile: HardwareProfile,
+    *,
+    placer: str,
+    watch: Watch,
+    weight_bits: int | None = None,
+    calibration: Calibration | None = None,
+) -> Mapped:
+    """Turn a trained network into what the chip loads; one of integers is taken as it is.
 
     Raises DoesNotFitError listing every limit that the network breaks, in registers and in cores.
-    Same network, profile and placer: same bytes.
+    Same network, profile, calibration and placer: same bytes.
     """
     watch("quantize", 0, 3)
-    quantized = quantize(network, profile)
+    if isinstance(network, QuantizedNetwork):
+        quantized = taken(network, profile)
+    else:
+        quantized = quantize(network, profile, weight_bits=weight_bits, calibration=calibration)
     watch("place", 1, 3)
     placement, fan_out = _legal_placement(quantized, profile, placer)
     watch("assemble", 2, 3)
@@ -47,7 +60,8 @@ def map_network(network: Network, profile: HardwareProfile, *, placer: str, watc
         trained=fingerprint(network),
     )
     watch("assemble", 3, 3)
-    return Mapped(artifact=make_artifact(profile, image), roundings=quantized.roundings)
+    artifact = make_artifact(profile, image)
+    return Mapped(artifact=artifact, roundings=quantized.roundings, scales=quantized.scales)
 
 
 def _legal_placement(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from toolchain.artifact import Block, PlacedBlock
+from toolchain.artifact import PlacedBlock
 from toolchain.errors import DoesNotFitError, Violation
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.legality import describe, violations
@@ -14,18 +14,18 @@ from toolchain.mapper.resources import FanOut, fan_out, planned_fan_out
 from toolchain.network import QuantizedNetwork
 
 Placement = tuple[tuple[PlacedBlock, ...], ...]  # core by core, in the order of core numbers
-Placer = Callable[[QuantizedNetwork, HardwareProfile, Sequence[Block]], Placement]
+Placer = Callable[[QuantizedNetwork, HardwareProfile, Sequence[PlacedBlock]], Placement]
 
 
 def place_apart(
-    network: QuantizedNetwork, profile: HardwareProfile, blocks: Sequence[Block]
+    network: QuantizedNetwork, profile: HardwareProfile, blocks: Sequence[PlacedBlock]
 ) -> Placement:
     """Every block on a core of its own, in order."""
     return tuple((_at(block, 0),) for block in blocks)
 
 
 def place_first_fit(
-    network: QuantizedNetwork, profile: HardwareProfile, blocks: Sequence[Block]
+    network: QuantizedNetwork, profile: HardwareProfile, blocks: Sequence[PlacedBlock]
 ) -> Placement:
     """Every block, in order, on the first core where it fits beside those already there."""
     reach = planned_fan_out(network, profile, blocks)
@@ -68,7 +68,7 @@ def _fan_out_with_chips(
         for core, on in zip(placement, chips, strict=True):
             cost = 1 if on == chip else profile.core.out_axon_cost_remote
             for block in core:
-                here = slice(block.start, block.stop)
+                here = block.neurons
                 entries[block.population][here] += cost * reached[block.population][here]
     return entries
 
@@ -89,7 +89,7 @@ def _fits(
     network: QuantizedNetwork,
     profile: HardwareProfile,
     core: Sequence[PlacedBlock],
-    block: Block,
+    block: PlacedBlock,
     reach: FanOut,
 ) -> bool:
     if _used(core) + block.size > profile.core.compartments:
@@ -98,13 +98,12 @@ def _fits(
 
 
 def _used(core: Sequence[PlacedBlock]) -> int:
-    return sum(block.stop - block.start for block in core)
+    return sum(block.size for block in core)
 
 
-def _at(block: Block, first_compartment: int) -> PlacedBlock:
+def _at(block: PlacedBlock, first_compartment: int) -> PlacedBlock:
     return PlacedBlock(
         population=block.population,
-        start=block.start,
-        stop=block.stop,
+        neurons=block.neurons,
         first_compartment=first_compartment,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.artifact import Block, PlacedBlock
+from toolchain.artifact import PlacedBlock
 from toolchain.hardware import CoreResources, HardwareProfile
 from toolchain.mapper import encodings
 from toolchain.network import QuantizedNetwork, QuantizedProjection
@@ -40,8 +40,8 @@ def synapse_lists(
 def _lists(
     edge: QuantizedProjection, profile: HardwareProfile, blocks: Sequence[PlacedBlock]
 ) -> SynapseLists:
-    counts = sum((synapse_counts(edge, b.start, b.stop) for b in blocks), np.int64(0))
-    used = max(block.first_compartment + block.stop - block.start for block in blocks)
+    counts = sum((synapse_counts(edge, b.neurons) for b in blocks), np.int64(0))
+    used = max(block.first_compartment + block.size for block in blocks)
     synapse = profile.synapse
     return SynapseLists(
         counts=np.asarray(counts),
@@ -50,10 +50,9 @@ def _lists(
     )
 
 
-def synapse_counts(edge: QuantizedProjection, start: int, stop: int) -> IntArray:
-    """(source neurons,) synapses of each source onto target neurons start, ..., stop - 1."""
-    rows = slice(edge.weights.indptr[start], edge.weights.indptr[stop])
-    return np.bincount(edge.weights.indices[rows], minlength=edge.weights.shape[1])
+def synapse_counts(edge: QuantizedProjection, neurons: IntArray) -> IntArray:
+    """(source neurons,) synapses of each source onto these target neurons."""
+    return np.bincount(edge.weights[neurons].indices, minlength=edge.weights.shape[1])
 
 
 def core_needs(
@@ -65,13 +64,13 @@ def core_needs(
     """What blocks that share a core need of each of its resources."""
     lists = synapse_lists(network, profile, blocks)
     names = {block.population for block in blocks}
-    thresholds = [network.population(b.population).threshold[b.start : b.stop] for b in blocks]
+    thresholds = [network.population(b.population).threshold[b.neurons] for b in blocks]
     populations = [population for population in network.populations if population.name in names]
     incoming = [edge for edge in network.projections if edge.target in names]
     return CoreResources(
-        compartments=sum(block.stop - block.start for block in blocks),
+        compartments=sum(block.size for block in blocks),
         in_axons=sum(int(np.count_nonzero(part.counts)) for part in lists),
-        out_axons=sum(int(fan_out[b.population][b.start : b.stop].sum()) for b in blocks),
+        out_axons=sum(int(fan_out[b.population][b.neurons].sum()) for b in blocks),
         synapse_words=sum(int(part.words.sum()) for part in lists),
         threshold_profiles=len(np.unique(np.concatenate(thresholds))),
         decay_profiles=len({(p.decay_u, p.decay_v) for p in populations}),
@@ -85,7 +84,7 @@ def core_needs(
     )
 
 
-def fan_out(network: QuantizedNetwork, groups: Sequence[Sequence[Block | PlacedBlock]]) -> FanOut:
+def fan_out(network: QuantizedNetwork, groups: Sequence[Sequence[PlacedBlock]]) -> FanOut:
     """Out-axon entries of each neuron where each group of blocks is one core.
 
     One entry for every projection and every core on which the neuron has a synapse through it.
@@ -95,13 +94,13 @@ def fan_out(network: QuantizedNetwork, groups: Sequence[Sequence[Block | PlacedB
         for group in groups:
             mine = [block for block in group if block.population == edge.target]
             if edge.source in entries and mine:
-                counts = sum((synapse_counts(edge, b.start, b.stop) for b in mine), np.int64(0))
+                counts = sum((synapse_counts(edge, b.neurons) for b in mine), np.int64(0))
                 entries[edge.source] += np.asarray(counts) > 0
     return entries
 
 
 def planned_fan_out(
-    network: QuantizedNetwork, profile: HardwareProfile, blocks: Sequence[Block]
+    network: QuantizedNetwork, profile: HardwareProfile, blocks: Sequence[PlacedBlock]
 ) -> FanOut:
     """What fan-outs are at most, wherever the blocks will be placed.
 
@@ -122,7 +121,7 @@ def lower_bound(network: QuantizedNetwork, profile: HardwareProfile) -> int:
     synapse, core = profile.synapse, profile.core
     words = axons = routes = 0
     for edge in network.projections:
-        counts = synapse_counts(edge, 0, edge.weights.shape[0])
+        counts = synapse_counts(edge, np.arange(edge.weights.shape[0]))
         words += int(encodings.words(counts, synapse, compartments=1, delay=edge.delay).sum())
         axons += int(np.count_nonzero(counts))
         routes += 0 if edge.source == network.input.name else int(np.count_nonzero(counts))

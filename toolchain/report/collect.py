@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from toolchain.artifact import Artifact, Core, read_artifact
+from toolchain.artifact import Artifact, Core, read_artifact, runs
 from toolchain.errors import FileError
 from toolchain.files import fit, read_bytes, read_json
 from toolchain.hardware import HardwareProfile
@@ -57,7 +57,7 @@ class Report:
 
 def _core(core: Core, profile: HardwareProfile) -> dict[str, Any]:
     blocks = [
-        {"population": block.population, "start": block.start, "stop": block.stop}
+        {"population": block.population, "runs": [list(run) for run in runs(block.neurons)]}
         for block in core.blocks
     ]
     return {

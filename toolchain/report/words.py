@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from toolchain.artifact import Artifact, Core
+from toolchain.artifact import Artifact, Core, runs
 from toolchain.hardware import CoreResources
 from toolchain.report.collect import Report
 from toolchain.report.record import FirstMismatch, Run, Verdict
@@ -307,9 +307,13 @@ def resource_rows(artifact: Artifact) -> list[ResourceRow]:
 def holdings(core: Core, *, dash: str = "-") -> list[tuple[str, str]]:
     """(population, its neurons) of each block on a core."""
     return [
-        (b.population, f"{b.start}" if b.stop == b.start + 1 else f"{b.start}{dash}{b.stop - 1}")
+        (b.population, ", ".join(_run(start, stop, dash) for start, stop in runs(b.neurons)))
         for b in core.blocks
     ]
+
+
+def _run(start: int, stop: int, dash: str) -> str:
+    return f"{start}" if stop == start + 1 else f"{start}{dash}{stop - 1}"
 
 
 def mismatch_sentence(first: FirstMismatch) -> str:

@@ -175,8 +175,8 @@ def _heard(network: Network, alive: Alive) -> Alive:
     while True:
         before = sum(int(held.sum()) for held in heard.values())
         for edge in network.projections:
-            rows = edge.weights[np.flatnonzero(heard[edge.target] & alive[edge.target])]
-            heard[edge.source][np.unique(rows.indices)] = True
+            rows = np.repeat(heard[edge.target] & alive[edge.target], np.diff(edge.weights.indptr))
+            heard[edge.source][edge.weights.indices[rows]] = True
         if sum(int(held.sum()) for held in heard.values()) == before:
             return heard
 
