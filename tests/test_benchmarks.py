@@ -40,6 +40,7 @@ def test_the_table_of_methods_is_written_from_its_results(monkeypatch: pytest.Mo
 def test_the_page_of_onnx_conversion_is_written_from_its_results(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    pytest.importorskip("torch", reason="training needs torch")
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     conversion = importlib.import_module("onnx_conversion")
     results = json.loads(conversion.RESULTS.read_text())
@@ -63,6 +64,18 @@ def test_the_table_of_networks_of_others_is_written_from_its_results(
     found = files["nir/cnn_nmnist/cnn_sinabs.nir"]
     assert found["right_float"] >= 97
     assert files["netx/oxford/network.net"]["at_threshold"]["differ"] == 0
+
+
+def test_the_table_of_bit_widths_is_written_from_its_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch", reason="training needs torch")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    widths = importlib.import_module("quantization")
+    results = json.loads(widths.RESULTS.read_text())
+
+    assert widths.TABLE.read_text() == widths.document(results)
+    assert {case["key"][2] for case in results["cases"]} == {"float", *widths.WAYS}
 
 
 def test_the_readme_quotes_only_figures_of_that_table() -> None:

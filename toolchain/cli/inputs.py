@@ -7,7 +7,7 @@ from pathlib import Path
 from toolchain import codec
 from toolchain.errors import FileError, InputError
 from toolchain.files import read_json
-from toolchain.network import Network
+from toolchain.network import Network, QuantizedNetwork
 from toolchain.raster import Raster, read_raster
 
 
@@ -23,6 +23,16 @@ def read_network(path: Path) -> Network:
         )
         raise FileError(f"{path}: holds no network.json; {move}")
     return codec.read(Network, folder, "network")
+
+
+def read_mappable(path: Path) -> Network | QuantizedNetwork:
+    """What of a run is deployed: its integers where it was trained on them, else its network.
+
+    A network.json given by name is always the network in real numbers.
+    """
+    if path.name != "network.json" and (path / "quantized.json").is_file():
+        return codec.read(QuantizedNetwork, path, "quantized")
+    return read_network(path)
 
 
 def read_stimulus(file: Path, samples: int | None) -> Raster:

@@ -11,7 +11,7 @@ import numpy as np
 
 from toolchain.artifact import Artifact, read_artifact
 from toolchain.backends import BACKENDS, get_backend
-from toolchain.cli.inputs import check_out, read_network, read_stimulus
+from toolchain.cli.inputs import check_out, read_mappable, read_network, read_stimulus
 from toolchain.cli.output import (
     Watch,
     Watcher,
@@ -27,8 +27,9 @@ from toolchain.cli.train import train_room
 from toolchain.codec import fingerprint
 from toolchain.errors import InputError
 from toolchain.files import Array, write_json, write_npz
+from toolchain.network import QuantizedNetwork
 from toolchain.raster import Raster, Recording, accuracy, write_raster
-from toolchain.verify.verdict import Verdict, judge
+from toolchain.verify.verdict import TRAINED, Verdict, judge
 
 artifact_argument = click.argument("artifact", metavar="ART", type=click.Path(path_type=Path))
 stimulus_option = click.option(
@@ -174,17 +175,21 @@ def verify_command(
     """Prove that an artifact spikes alike everywhere: every bit of every population.
 
     Walks a chain: the quantized network, then the backend of --against, which runs the packed
-    cores, then the judged backend; each must equal the one before it exactly. There is no
-    tolerance. Exit code 0: equal; 1: not equal, or nothing was compared.
+    cores, then the judged backend; each must equal the one before it exactly. With --trained, a
+    run that learned on the chip's integers comes first in the chain; one in real numbers is
+    measured beside it. There is no tolerance. Exit code 0: equal; 1: not equal, or nothing was
+    compared.
     """
     if out is not None:
         check_out(out, ".json", never=artifact)
     loaded = read_artifact(artifact)
     wanted = read_stimulus(stimulus, samples)
     with Watcher() as watch:
-        float_raster = None if trained is None else trained_raster(trained, loaded, wanted)
+        known = None if trained is None else trained_raster(trained, loaded, wanted)
         recorded = record(loaded, wanted, chain(backend, against), watch)
-    verdict = judge(loaded, recorded, trained=float_raster)
+    if known is not None and trained is not None and is_exact(trained, loaded):
+        recorded = {TRAINED: known} | recorded
+    verdict = judge(loaded, recorded, trained=known)
     if out is not None:
         write_json(out, verdict.to_json())
     if as_json:
@@ -211,17 +216,23 @@ def record(
 
 
 def trained_raster(run: Path, artifact: Artifact, stimulus: Raster) -> Raster:
-    """The raster of the trained network on a stimulus.
+    """The raster of the trained network on a stimulus, in the arithmetic it was trained in.
 
     Raises InputError where the artifact did not come from this run, or torch is missing.
     """
-    if fingerprint(read_network(run)) != artifact.image.trained:
+    if not is_exact(run, artifact) and fingerprint(read_network(run)) != artifact.image.trained:
         raise InputError(
             f"{run}: is not the run that the artifact was mapped from (their networks' fingerprints"
             " differ); give that run, or map this one"
         )
     raster: Raster = train_room("predict").predict(run, stimulus)
     return raster
+
+
+def is_exact(run: Path, artifact: Artifact) -> bool:
+    """Whether an artifact holds the very integers that a run was trained on."""
+    held = read_mappable(run)
+    return isinstance(held, QuantizedNetwork) and fingerprint(held) == artifact.image.trained
 
 
 def show_verdict(verdict: Verdict) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,14 @@ from typing import Any
 import click
 
 from toolchain.cli.output import Watcher, json_option, say, say_json, share
-from toolchain.errors import InputError
+from toolchain.errors import DoesNotFitError, InputError
 from toolchain.files import write_bytes
+from toolchain.grid import Grid
+from toolchain.hardware import find_profile
+from toolchain.mapper.calibrate import Calibration
+from toolchain.mapper.quantize import check_thresholds, quantize
+from toolchain.network import Network
+from toolchain.raster import Raster
 
 
 def train_room(module: str) -> Any:
@@ -56,7 +63,9 @@ def train_command(
 
     Leaves in RUN the trained network, the encoded test set (stimulus.npz), metrics, a picture of
     them (curves.svg) and a checkpoint after every epoch. Interrupt it at any time and go on with
-    --resume. Under torchrun each process learns from its share of every batch.
+    --resume. A table [exact] in CONFIG.toml lets the last epochs learn on a chip's own integers:
+    what is trained then is what is deployed, bit for bit. Under torchrun each process learns from
+    its share of every batch.
     """
     summary = train(config, out, overrides=overrides, resume=resume, minutes=minutes)
     if int(os.environ.get("RANK", "0")):
@@ -71,6 +80,10 @@ def train_command(
     scores = summary["accuracy"]
     say(f"accuracy  {share(scores['test'])} test, {share(scores['validation'])} validation")
     say(f"density   {share(summary['density'])} of all synapses, {summary['method']}")
+    if "exact" in summary:
+        bits = max(summary["exact"]["weight_bits"].values())
+        chip = summary["exact"]["chip"]
+        say(f"exact     on the integers of {chip}, weights of {bits} bits: map it as it is")
     say(f"run       {out}\nnext      snn-deploy map {out} --chip loihi1 --out ARTIFACT")
 
 
@@ -86,12 +99,41 @@ def train(
     read_config = train_room("config").read_config
     with Watcher() as watch:
         summary = train_room("run").train(
-            read_config(config, overrides), out, resume=resume, minutes=minutes, watch=watch
+            read_config(config, overrides),
+            out,
+            resume=resume,
+            minutes=minutes,
+            watch=watch,
+            quantizer=grids_for,
         )
     if not int(os.environ.get("RANK", "0")):
         draw_run(out)
     table: dict[str, Any] = summary.as_table()
     return table
+
+
+def grids_for(
+    asked: Any, network: Network, shown: Raster | None, groups: Mapping[str, Any]
+) -> tuple[tuple[Grid, ...], str]:
+    """The grids of a network for [exact], and how they were chosen: the mapper's quantizer.
+
+    Raises DoesNotFitError where the chip's registers do not hold it.
+    """
+    profile = find_profile(asked.chip)
+    check_thresholds(asked.thresholds, profile)
+    calibration = None
+    if shown is not None:
+        calibration = Calibration(
+            stimulus=shown, source="the training set", thresholds=asked.thresholds
+        )
+    found = quantize(
+        network, profile, weight_bits=asked.weight_bits, calibration=calibration, groups=groups
+    )
+    if found.violations:
+        raise DoesNotFitError(
+            f"the network does not fit the registers of '{profile.name}'", found.violations
+        )
+    return found.grids, found.scales
 
 
 def draw_run(out: Path) -> None:

@@ -137,12 +137,7 @@ def _choose(
     """The grid of each population, and how they were chosen."""
     if calibration is None:
         return {case.population.name: by_largest_weight(case) for case in cases}, BY_LARGEST_WEIGHT
-    held = profile.core.threshold_profiles
-    if not 1 <= calibration.thresholds <= held:
-        raise InputError(
-            f"{calibration.thresholds} thresholds in a population: a core of '{profile.name}' holds"
-            f" {held} different ones; choose a number from 1 to {held}"
-        )
+    check_thresholds(calibration.thresholds, profile)
     trained = trained_states(network, calibration)
     chosen = {}
     for case in cases:
@@ -155,6 +150,16 @@ def _choose(
             groups=groups.get(case.population.name, own),
         )
     return chosen, f"by calibration on {trained.samples} samples of {calibration.source}"
+
+
+def check_thresholds(asked: int, profile: HardwareProfile) -> None:
+    """Raise InputError where a core does not hold so many different thresholds."""
+    held = profile.core.threshold_profiles
+    if not 1 <= asked <= held:
+        raise InputError(
+            f"{asked} thresholds in a population: a core of '{profile.name}' holds {held} different"
+            f" ones; choose a number from 1 to {held}"
+        )
 
 
 def taken(network: QuantizedNetwork, profile: HardwareProfile) -> Quantized:

@@ -147,9 +147,12 @@ def _read_run(folder: Path) -> Run:
 
 
 def _planned_epochs(config: Path) -> int | None:
-    training = read_json(config).get("training") if config.is_file() else None
+    held = read_json(config) if config.is_file() else {}
+    training, exact = (held.get(name) for name in ("training", "exact"))
     epochs = training.get("epochs") if isinstance(training, dict) else None
-    return epochs if isinstance(epochs, int) else None
+    if not isinstance(epochs, int) or not isinstance(exact, dict):
+        return epochs if isinstance(epochs, int) else None
+    return exact["epochs"] + (0 if exact["run"] else epochs)  # those on the chip's integers
 
 
 def _read_history(path: Path) -> tuple[Epoch, ...]:

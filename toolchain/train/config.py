@@ -10,6 +10,7 @@ from typing import Any
 from toolchain import files
 from toolchain.errors import ConfigError
 from toolchain.train.config_data import DataConfig, EncodingConfig
+from toolchain.train.config_exact import ExactConfig
 from toolchain.train.config_network import NetworkConfig, beside
 from toolchain.train.config_sparsity import HIDDEN_STRENGTHS, PRESETS, SparsityConfig, unused
 from toolchain.train.config_training import TrainingConfig
@@ -24,6 +25,18 @@ class TrainConfig(Table):
     network: NetworkConfig = NetworkConfig()
     sparsity: SparsityConfig = SparsityConfig()
     training: TrainingConfig = TrainingConfig()
+    exact: ExactConfig | None = None  # without it the network is trained in real numbers alone
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run."""
+        return self.float_epochs + (0 if self.exact is None else self.exact.epochs)
+
+    @property
+    def float_epochs(self) -> int:
+        """Epochs in real numbers: those of [training], none where another run's are taken up."""
+        taken_up = self.exact is not None and self.exact.run is not None
+        return 0 if taken_up else self.training.epochs
 
     @property
     def stop_epoch(self) -> int:
@@ -57,6 +70,9 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     _refuse_unused(config, path, overrides)
     check_schedule(config, path)
     config = config.model_copy(update={"network": beside(config.network, path.parent)})
+    if config.exact is not None and config.exact.run is not None:
+        run = (path.parent / config.exact.run).resolve()
+        config = config.model_copy(update={"exact": config.exact.model_copy(update={"run": run})})
     if config.data.folder is None:
         return config
     folder = (path.parent / config.data.folder).resolve()
@@ -107,6 +123,9 @@ def check_schedule(config: TrainConfig, file: Path | str) -> None:
 
     One by `every_steps` is looked at once the samples are counted (`schedule.course`).
     """
+    _check_exact(config, file)
+    if config.exact is not None and config.float_epochs == 0:
+        return
     sparsity = config.sparsity
     by_steps = sparsity.every_steps is not None
     if not sparsity.moves or config.rewiring_steps(1) or (by_steps and config.stop_epoch):
@@ -122,3 +141,26 @@ def check_schedule(config: TrainConfig, file: Path | str) -> None:
         f" {config.stop_epoch} of {config.training.epochs}; lower every_epochs, raise stop_epoch or"
         " [training] epochs, or choose method = 'static' or 'dense'"
     )
+
+
+def _check_exact(config: TrainConfig, file: Path | str) -> None:
+    """Refuse what [exact] cannot follow, or do."""
+    training = config.training
+    if config.exact is None and training.epochs == 0:
+        raise ConfigError(
+            f"{file}: [training] epochs = 0: nothing would be learned; it must be at least 1, or"
+            " train on the chip's integers alone by a table [exact]"
+        )
+    if config.exact is None:
+        return
+    if training.epochs == 0 and config.exact.run is None and config.sparsity.moves:
+        raise ConfigError(
+            f"{file}: [training] epochs = 0: masks are fixed in [exact], so method ="
+            f" '{config.sparsity.method}' would never rewire; choose method = 'static' or 'dense',"
+            " or train some epochs before"
+        )
+    if training.device != "cpu":
+        raise ConfigError(
+            f"{file}: [exact] runs on the CPU, where its products are proved exact; set [training]"
+            f" device = 'cpu' in place of '{training.device}'"
+        )

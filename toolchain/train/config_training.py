@@ -12,7 +12,7 @@ from toolchain.train.tables import Count, Table
 class TrainingConfig(Table):
     """How the weights are learned: AdamW, learning rate falling to 0 as a cosine."""
 
-    epochs: Count = 20
+    epochs: Annotated[int, Field(strict=True, ge=0)] = 20  # 0: with [exact] only
     batch_size: Count = 32  # of all processes together, under torchrun
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.005
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0  # AdamW's, on weights only

@@ -11,20 +11,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from toolchain import arithmetic
 from toolchain.errors import UnsupportedError
-from toolchain.network import Input, Network, Population, Projection
+from toolchain.network import (
+    Input,
+    Network,
+    Population,
+    Projection,
+    QuantizedNetwork,
+    QuantizedPopulation,
+    QuantizedProjection,
+)
 from toolchain.train.forward import folded
 from toolchain.train.model import INPUT, Layer, Model, Shape, Synapses
 from toolchain.unroll import unrolled
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
 Alive = dict[str, BoolArray]
+AnyNetwork = TypeVar("AnyNetwork", Network, QuantizedNetwork)
+_FULL = 2**arithmetic.DECAY_BITS
+_ARRAYS = ("threshold", "bias_mantissa", "unit")  # of a quantized population, for each neuron
 Kept = dict[str, IntArray]  # population -> neurons of the model that the network holds, ascending
 
 
@@ -49,12 +63,12 @@ def to_network(model: Model) -> Network:
     """The network whose spikes are those of the model, every neuron among them."""
     model = folded(model)
     shapes = {INPUT: model.input_shape} | {layer.name: layer.shape for layer in model.layers}
-    depths = _depths(model)
+    deep = depths(model)
     return Network(
         input=Input(name=INPUT, size=int(np.prod(model.input_shape))),
         populations=tuple(_population(layer) for layer in model.layers),
         projections=tuple(
-            _projection(synapses, layer, shapes, depths)
+            _projection(synapses, layer, shapes, deep)
             for layer in model.layers
             for synapses in layer.incoming
         ),
@@ -62,17 +76,17 @@ def to_network(model: Model) -> Network:
     )
 
 
-def _depths(model: Model) -> dict[str, int]:
+def depths(model: Model) -> dict[str, int]:
     """Timesteps from the input to each population: those of the longest way."""
-    depths = {INPUT: 0}
+    deep = {INPUT: 0}
     for layer in model.layers:
         ahead = [s.source for s in layer.incoming if s.source != layer.name]
-        depths[layer.name] = 1 + max(depths[source] for source in ahead)
-    return depths
+        deep[layer.name] = 1 + max(deep[source] for source in ahead)
+    return deep
 
 
 def _projection(
-    synapses: Synapses, layer: Layer, shapes: Mapping[str, Shape], depths: Mapping[str, int]
+    synapses: Synapses, layer: Layer, shapes: Mapping[str, Shape], deep: Mapping[str, int]
 ) -> Projection:
     """Synapses with the delay that keeps the clocks of source and target aligned."""
     weight, mask = synapses.weight, synapses.mask
@@ -88,7 +102,7 @@ def _projection(
             kernel=synapses.kernel,
             pool=synapses.pool,
         ),
-        delay=1 if loop else depths[layer.name] - depths[synapses.source],
+        delay=1 if loop else deep[layer.name] - deep[synapses.source],
     )
 
 
@@ -133,45 +147,84 @@ def population_of(
     )
 
 
-def without_dead(network: Network) -> tuple[Network, Kept]:
+def without_dead(network: AnyNetwork) -> tuple[AnyNetwork, Kept]:
     """The network without hidden neurons that never spike, or lead nowhere; no other spike changes.
 
     A neuron never spikes where even every excitatory synapse at once, for ever, would leave v at or
     below the threshold. The output keeps all its neurons, every population at least one.
     """
-    alive = {p.name: np.ones(p.size, bool) for p in network.populations}
-    alive[network.input.name] = np.ones(network.input.size, bool)
-    for _ in range(sum(p.size for p in network.populations)):
-        heard = _heard(network, alive)
-        left = {
-            p.name: alive[p.name] & heard[p.name] & _can_spike(p, network, alive)
-            for p in network.populations
-        }
-        left[network.output] = alive[network.output]
-        if all(np.array_equal(held, alive[name]) for name, held in left.items()):
+    anyway = {p.name: np.full(p.size, p.name == network.output) for p in network.populations}
+    while True:
+        alive = _alive(network, anyway)
+        empty = [name for name in anyway if not alive[name].any()]
+        if not empty:
             break
-        alive |= left
-    for held in alive.values():
-        held[0] |= not held.any()
+        for name in empty:
+            anyway[name][0] = True  # and, in the next round, whoever it hears
     kept = {p.name: np.flatnonzero(alive[p.name]) for p in network.populations}
     return _restricted(network, kept), kept
 
 
-def _can_spike(population: Population, network: Network, alive: Alive) -> BoolArray:
-    """Whether the largest v that its synapses could ever hold exceeds the threshold."""
+def _alive(network: AnyNetwork, anyway: Alive) -> Alive:
+    """Which neurons matter to those that are kept anyway, and those themselves."""
+    alive = {p.name: np.ones(p.size, bool) for p in network.populations}
+    alive[network.input.name] = np.ones(network.input.size, bool)
+    for _ in range(sum(p.size for p in network.populations)):
+        heard = _heard(network, alive, anyway)
+        left = {
+            p.name: anyway[p.name] | (alive[p.name] & heard[p.name] & _can_spike(p, network, alive))
+            for p in network.populations
+        }
+        if all(np.array_equal(held, alive[name]) for name, held in left.items()):
+            break
+        alive |= left
+    return alive
+
+
+def _can_spike(
+    population: Population | QuantizedPopulation, network: AnyNetwork, alive: Alive
+) -> BoolArray:
+    """Whether the largest v that its synapses could ever hold exceeds the threshold.
+
+    On the chip, too: rounding toward zero makes no positive u or v larger.
+    """
     drive = np.zeros(population.size)
     for edge in network.projections:
         if edge.target == population.name:
-            drive += edge.weights.maximum(0) @ alive[edge.source].astype(float)
-    largest = drive / population.decay_u + population.bias
+            drive += _weights(edge).maximum(0) @ alive[edge.source].astype(float)
+    decay_u, decay_v, threshold, bias = _constants(population)
+    largest = drive / decay_u + bias
     # v_max = largest / decay_v; the margin keeps what rounding alone could lift over the threshold
-    return largest * (1 + 1e-6) > population.threshold * population.decay_v * (1 - 1e-6)
+    found: BoolArray = largest * (1 + 1e-6) > threshold * decay_v * (1 - 1e-6)
+    return found
 
 
-def _heard(network: Network, alive: Alive) -> Alive:
-    """From which neurons a way leads to the output."""
+def _weights(edge: Projection | QuantizedProjection) -> csr_array:
+    """In units of v."""
+    if isinstance(edge, Projection):
+        return edge.weights
+    return edge.weights * float(1 << (edge.weight_exponent + arithmetic.ALIGN_BITS))
+
+
+def _constants(
+    population: Population | QuantizedPopulation,
+) -> tuple[float, float, FloatArray, FloatArray]:
+    """(decay_u, decay_v, threshold, bias), the last two (size,) in units of v."""
+    if isinstance(population, Population):
+        threshold = np.full(population.size, population.threshold)
+        return population.decay_u, population.decay_v, threshold, population.bias
+    return (
+        (population.decay_u + arithmetic.DECAY_U_OFFSET) / _FULL,
+        population.decay_v / _FULL,
+        (population.threshold << arithmetic.ALIGN_BITS).astype(np.float64),
+        (population.bias_mantissa << population.bias_exponent).astype(np.float64),
+    )
+
+
+def _heard(network: AnyNetwork, alive: Alive, anyway: Alive) -> Alive:
+    """From which neurons a way leads to those that are kept anyway, the output's among them."""
     heard = {name: np.zeros_like(held) for name, held in alive.items()}
-    heard[network.output] |= True
+    heard |= {name: held.copy() for name, held in anyway.items()}
     while True:
         before = sum(int(held.sum()) for held in heard.values())
         for edge in network.projections:
@@ -181,20 +234,25 @@ def _heard(network: Network, alive: Alive) -> Alive:
             return heard
 
 
-def _restricted(network: Network, kept: Kept) -> Network:
+def _restricted(network: AnyNetwork, kept: Kept) -> AnyNetwork:
     """The same network with these neurons only."""
     every = kept | {network.input.name: np.arange(network.input.size)}
     return replace(
         network,
         populations=tuple(
-            replace(p, size=len(kept[p.name]), bias=p.bias[kept[p.name]])
-            for p in network.populations
+            replace(p, size=len(kept[p.name]), **_of(p, kept[p.name])) for p in network.populations
         ),
         projections=tuple(
             replace(e, weights=_block(e.weights, every[e.target], every[e.source]))
             for e in network.projections
         ),
     )
+
+
+def _of(population: Population | QuantizedPopulation, kept: IntArray) -> dict[str, Any]:
+    """The arrays of these neurons."""
+    names = ["bias"] if isinstance(population, Population) else _ARRAYS
+    return {name: getattr(population, name)[kept] for name in names}
 
 
 def _block(weights: csr_array, rows: IntArray, columns: IntArray) -> csr_array:
@@ -204,3 +262,40 @@ def _block(weights: csr_array, rows: IntArray, columns: IntArray) -> csr_array:
     block = csr_array(weights[rows][:, columns])
     block.sort_indices()
     return block
+
+
+def realized(network: QuantizedNetwork, thresholds: Mapping[str, float]) -> Network:
+    """A quantized network in real numbers that mean the same, for these thresholds in units of v.
+
+    Each neuron's weights and bias are in the ratio to its threshold that the chip gives them.
+    """
+    units = {p.name: thresholds[p.name] / p.threshold for p in network.populations}
+    return Network(
+        input=network.input,
+        populations=tuple(
+            Population(
+                name=p.name,
+                size=p.size,
+                decay_u=_constants(p)[0],
+                decay_v=_constants(p)[1],
+                threshold=thresholds[p.name],
+                bias=_constants(p)[3] / 2**arithmetic.ALIGN_BITS * units[p.name],
+            )
+            for p in network.populations
+        ),
+        projections=tuple(
+            Projection(
+                source=e.source, target=e.target, weights=_real(e, units[e.target]), delay=e.delay
+            )
+            for e in network.projections
+        ),
+        output=network.output,
+        encoding=network.encoding,
+    )
+
+
+def _real(edge: QuantizedProjection, unit: FloatArray) -> csr_array:
+    weights = edge.weights.astype(np.float64)
+    each = unit * (1 << edge.weight_exponent)
+    weights.data *= np.repeat(each, np.diff(weights.indptr))
+    return weights

@@ -17,11 +17,14 @@ from toolchain.files import read_json
 from toolchain.train.config import TrainConfig
 
 SCHEMA = "snn-deploy.run"
+EXACT = "exact"  # the folder in a run's that holds the phase on the chip's integers
 
 _FILES = (
     *("config.json", "model.json", "metrics.jsonl", "checkpoint.safetensors", "best.safetensors"),
     *("network.json", "network.safetensors", "stimulus.npz", "summary.json"),
+    "calibration.npz",
 )
+_EXACT_FILES = ("grid.json", "grid.safetensors", "quantized.json", "quantized.safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +42,19 @@ class Summary:
     removed_neurons: int  # hidden ones that could never matter; the network has them no more
     sops: dict[str, float]  # synaptic operations per test sample: "total", and by population
     layers: list[dict[str, Any]]
+    exact: dict[str, Any] | None = None  # of a run that ended on the chip's integers
 
     def as_table(self) -> dict[str, Any]:
         """What summary.json holds."""
-        return {"schema": SCHEMA, "schema_version": 2, "finished": True, **asdict(self)}
+        held = {name: value for name, value in asdict(self).items() if name != "exact" or value}
+        return {"schema": SCHEMA, "schema_version": 2, "finished": True, **held}
 
 
 def config_table(config: TrainConfig) -> dict[str, Any]:
     """What config.json holds."""
     table: dict[str, Any] = json.loads(config.model_dump_json())
+    if table["exact"] is None:
+        del table["exact"]
     return table
 
 
@@ -152,8 +159,8 @@ def _refuse_other(held: dict[str, Any], asked: dict[str, Any], out: Path) -> Non
 
 def _remove_leftovers(out: Path) -> None:
     """Remove what a killed session left under temporary names (`files.write_bytes`)."""
-    for name in (*_FILES, "curves.svg"):
-        for file in out.glob(f".{name}.*"):
+    for name in (*_FILES, *_EXACT_FILES, "curves.svg"):
+        for file in (*out.glob(f".{name}.*"), *out.glob(f"{EXACT}/.{name}.*")):
             with contextlib.suppress(FileNotFoundError):
                 file.unlink()
 
@@ -162,6 +169,7 @@ def read_summary(out: Path) -> Summary:
     """The summary of a finished run; FileError where there is none."""
     table = read_json(out / "summary.json", schema=SCHEMA)
     names = list(Summary.__dataclass_fields__)
+    table.setdefault("exact", None)
     missing = [name for name in names if name not in table]
     if missing:
         raise FileError(f"{out / 'summary.json'}: key '{missing[0]}' is missing; train again")

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toolchain.errors import InputError
+from toolchain.train import exact
 from toolchain.train.checkpoint import Progress
 from toolchain.train.config import TrainConfig
 from toolchain.train.data import Dataset, Samples
+from toolchain.train.exact import Grids
 from toolchain.train.forward import Learning, folded, forward
 from toolchain.train.learner import Learner, is_finite, learning_rate
 from toolchain.train.losses import LOSSES
@@ -39,6 +41,21 @@ class Setting:
     course: Course
     world: World
     watch: Watch
+    first: int = 0  # epochs of the phases before this one
+    grids: Grids | None = None  # the chip's integers, in the phase that trains on them
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of this phase."""
+        if self.grids is None:
+            return self.config.float_epochs
+        assert self.config.exact is not None
+        return self.config.exact.epochs
+
+    @property
+    def last(self) -> int:
+        """The number of this phase's last epoch, counted from 1 over all phases."""
+        return self.first + self.epochs
 
     @property
     def batches(self) -> int:
@@ -46,9 +63,18 @@ class Setting:
         return -(-len(self.dataset.train) // self.config.training.batch_size)
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        training = self.config.training
-        return learning_rate(training.learning_rate, step, training.epochs * self.batches)
+        """The learning rate of a step, counted from 0 over all phases."""
+        own = self.config.training if self.grids is None else self.config.exact
+        assert own is not None
+        step -= self.first * self.batches
+        return learning_rate(own.learning_rate, step, self.epochs * self.batches)
+
+    def output(self, model: Model, spikes: Tensor, learning: Learning | None = None) -> Tensor:
+        """Spikes (timesteps, samples, classes) of the output, in this phase's arithmetic."""
+        if self.grids is not None:
+            return exact.forward(model, self.grids, spikes)[model.output.name]
+        precision = "float32" if learning is None else self.config.training.precision
+        return forward(model, spikes, precision=precision, learning=learning)[model.output.name]
 
 
 def train_epoch(
@@ -72,7 +98,7 @@ def train_epoch(
         if step + 1 in setting.course.steps and number + 1 < len(order) and not stopped:
             moved = rewire_all(learner, setting.course, setting.config, at=step + 1)
             progress = replace(progress, moved=added(progress.moved, moved))
-        setting.watch("train", number + 1, len(order), _line(progress, epoch, training.epochs))
+        setting.watch("train", number + 1, len(order), _line(progress, epoch, setting.last))
         if number + 1 < len(order):  # the end of an epoch is the run's to save
             pause(progress)
     return progress
@@ -113,6 +139,8 @@ def _learn(
     _average(learner.model, world)
     rate = setting.rate(step)
     moved = learn(learner, setting.course, config, rate=rate, at=step + 1)
+    if setting.grids is not None:
+        exact.hold(learner.model, setting.grids)
     if not is_finite(learner):
         _refuse_nan(float("nan"), "weights are", epoch, progress.batches + 1)
     return replace(
@@ -147,10 +175,7 @@ def _gradients(
     )
     spikes = spikes_in(setting.dataset, batch, learner.model, epoch=epoch)
     noise = torch.Generator().manual_seed(_noise(config.training.seed, step, world.rank))
-    learning = Learning(noise=noise)
-    output = forward(learner.model, spikes, precision=config.training.precision, learning=learning)[
-        learner.model.output.name
-    ]
+    output = setting.output(learner.model, spikes, Learning(noise=noise))
     labels = torch.from_numpy(batch.labels).to(output.device)
     loss = LOSSES[config.training.loss](output, labels)
     # averaged over processes, whose shares may differ by one sample
@@ -198,6 +223,6 @@ def evaluate(model: Model, samples: Samples, setting: Setting) -> float:
     for start in range(0, len(mine), _EVALUATED_AT_ONCE):
         batch = samples.take(mine[start : start + _EVALUATED_AT_ONCE])
         with torch.no_grad():
-            output = forward(model, spikes_in(setting.dataset, batch, model))[model.output.name]
+            output = setting.output(model, spikes_in(setting.dataset, batch, model))
         right += int(np.sum(_decisions(output) == batch.labels))
     return world.total(right)[0] / len(samples)

@@ -207,7 +207,7 @@ class _Forward:
                 currents, self._leak, self._v, self._i, trace, spikes, numbers, start, stop
             )
 
-        _each_part(currents, part)
+        each_part(currents, part)
 
 
 class _Backward:
@@ -233,7 +233,7 @@ class _Backward:
                 incoming, trace, self._v, self._i, currents, self._sums, numbers, start, stop
             )
 
-        _each_part(trace, part)
+        each_part(trace, part)
 
 
 def _rows(array: Tensor) -> FloatArray:
@@ -246,7 +246,8 @@ def _numbers(neuron: Neuron) -> tuple[np.float32, np.float32, np.float32]:
     return m, np.float32(-neuron.dt * neuron.tau_syn_inv), np.float32(neuron.v_th)
 
 
-def _each_part(rows: FloatArray, part: Callable[[int, int], None]) -> None:
+def each_part(rows: FloatArray, part: Callable[[int, int], None]) -> None:
+    """Share the neurons of (timesteps, neurons) out over torch's threads: `part(start, stop)`."""
     steps, neurons = rows.shape
     in_parts(neurons, part, least=max(1, _PER_THREAD // max(1, steps)))
 

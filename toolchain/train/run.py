@@ -6,25 +6,25 @@ metrics.jsonl            a line per epoch
 checkpoint.safetensors   everything needed to go on after the last whole epoch, or inside one
 best.safetensors         weights, masks, norms and biases of the epoch that is deployed
 network.json, .safetensors, stimulus.npz     what mapping and verification read
+calibration.npz          some training samples as the input's spikes: what scales may be chosen on
+exact/                   model, grids and checkpoint of the phase on the chip's integers ([exact])
+quantized.json, .safetensors     what that phase ends with: the network to be mapped as it is
 summary.json             written last; only here stands how long it took, and where
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from toolchain import codec
-from toolchain.files import write_bytes, write_json
+from toolchain.errors import ConfigError
+from toolchain.files import write_json
 from toolchain.network import Network
 from toolchain.raster import Raster, accuracy, write_raster
 from toolchain.train.architectures import build
@@ -34,13 +34,17 @@ from toolchain.train.checkpoint import (
     Record,
     read_checkpoint,
     read_model,
-    write_checkpoint,
-    write_model,
     write_structure,
 )
 from toolchain.train.config import TrainConfig, check_schedule
 from toolchain.train.data import Dataset, load
-from toolchain.train.export import export
+from toolchain.train.exact_phase import (
+    Quantizer,
+    check_exact,
+    exact_story,
+    learn_exact,
+    training_spikes,
+)
 from toolchain.train.folder import (
     Summary,
     config_table,
@@ -48,40 +52,24 @@ from toolchain.train.folder import (
     open_folder,
     read_summary,
 )
-from toolchain.train.learner import assert_masked, new_learner
-from toolchain.train.loop import Pause, Setting, Watch, added, evaluate, train_epoch
+from toolchain.train.learner import new_learner
+from toolchain.train.loop import Setting, Watch
 from toolchain.train.measures import density, operations, unrolled_connectivity
-from toolchain.train.memory import keep_freed_memory
-from toolchain.train.model import INPUT, Model, Trained, trained
+from toolchain.train.model import INPUT, Model, trained
 from toolchain.train.model_file import mapped
-from toolchain.train.pq import pq_index
-from toolchain.train.predict import spikes_of
-from toolchain.train.rewiring import Moved, first_strengths, rewire_all, start
-from toolchain.train.schedule import course
-from toolchain.train.stopping import STOP_RULES, Seen
-from toolchain.train.world import World, joined
+from toolchain.train.phase import learn_phase
+from toolchain.train.predict import deployed, spikes_of
+from toolchain.train.records import best_of
+from toolchain.train.rewiring import first_strengths, start
+from toolchain.train.schedule import Course, course
+from toolchain.train.session import OutOfTimeError, Paused, Session, repeatable
+from toolchain.train.world import joined
+
+_CALIBRATION = 256  # samples
 
 
 def quiet(step: str, done: int, total: int, text: str) -> None:
     """A watch that looks away."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paused:
-    """A run that was told to stop before its end; `--resume` goes on to the same bytes."""
-
-    run: str
-    epoch: int  # in hand
-    batches: int  # of it, done
-    epochs: int  # of the whole run
-
-    def as_table(self) -> dict[str, Any]:
-        """What `snn-deploy train --json` says."""
-        return {"finished": False, **asdict(self)}
-
-
-class _OutOfTimeError(Exception):
-    """The session's minutes are over, and its checkpoint is written."""
 
 
 def train(
@@ -91,17 +79,20 @@ def train(
     resume: bool = False,
     minutes: float | None = None,
     watch: Watch = quiet,
+    quantizer: Quantizer | None = None,
 ) -> Summary | Paused:
     """Train a network and leave everything that deploying it needs in the folder `out`.
 
     `watch(step, done, total, text)` hears of the progress. `resume` goes on with an unfinished
     run; a finished one is given back as it is. After so many `minutes` the run is put aside, to be
-    resumed. Raises InputError where `out` holds another run, or another session trains there.
+    resumed. `quantizer` makes the grids of [exact]. Raises InputError where `out` holds another
+    run, or another session trains there.
     """
+    assert config.exact is None or quantizer is not None, "[exact] needs a quantizer"
     started = time.monotonic()
     check_schedule(config, "the configuration")
     with contextlib.ExitStack() as ends:
-        ends.enter_context(_repeatable(config.training.threads))
+        ends.enter_context(repeatable(config.training.threads))
         world = ends.enter_context(joined(config.training.device))
         if world.writes:
             ends.enter_context(held_alone(out))
@@ -109,63 +100,26 @@ def train(
         world.wait()
         if world.any(finished is not None):
             return finished or _elsewhere(out)
-        session = _Session(out=out, started=started, minutes=minutes, watch=watch, world=world)
-        return _train(config, session, resume=resume)
+        session = Session(out=out, started=started, minutes=minutes, watch=watch, world=world)
+        return _train(config, session, quantizer, resume=resume)
 
 
-@contextlib.contextmanager
-def _repeatable(threads: int) -> Iterator[None]:
-    """torch such that equal runs give equal bits; afterwards as it was."""
-    memory = torch.utils.deterministic
-    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    filled = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable with it only
-    torch.use_deterministic_algorithms(True)
-    memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.set_num_threads(threads)
-    keep_freed_memory()
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        torch.set_num_threads(before[1])
-        memory.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Session:
-    """One sitting of a run."""
-
-    out: Path
-    started: float
-    minutes: float | None
-    watch: Watch
-    world: World
-
-    def over(self) -> bool:
-        late = self.minutes is not None and time.monotonic() - self.started > 60 * self.minutes
-        return self.world.any(late)
-
-    def save(self, state: Checkpoint) -> None:
-        if self.world.writes:
-            write_checkpoint(self.out / "checkpoint.safetensors", state)
-
-    def save_metrics(self, history: list[Record]) -> None:
-        if self.world.writes:
-            lines = [json.dumps(r, sort_keys=True, allow_nan=False) + "\n" for r in history]
-            write_bytes(self.out / "metrics.jsonl", "".join(lines).encode())
-
-
-def _train(config: TrainConfig, session: _Session, *, resume: bool) -> Summary | Paused:
+def _train(
+    config: TrainConfig, session: Session, quantizer: Quantizer | None, *, resume: bool
+) -> Summary | Paused:
     session.watch("data", 0, 1, config.data.name)
     dataset = load(config.data, config.encoding)
     state, setting = _first_state(config, dataset, session, resume=resume)
+    if quantizer is not None and config.exact is not None:
+        check_exact(state.learner.model, config.exact, quantizer)
     try:
-        history = _learn(state, setting, session)
-    except _OutOfTimeError as paused:
+        history = learn_phase(state, setting, session)
+        if quantizer is not None and config.exact is not None:
+            setting, more = learn_exact(state, history, setting, session, quantizer)
+            history = [*history, *more]
+    except OutOfTimeError as paused:
         epoch, batches = paused.args
-        run = str(session.out)
-        return Paused(run=run, epoch=epoch, batches=batches, epochs=config.training.epochs)
+        return Paused(run=str(session.out), epoch=epoch, batches=batches, epochs=config.epochs)
     session.watch("export", 0, 1, "network and stimulus")
     summary = _finish(history, setting, session) if session.world.writes else None
     session.world.wait()
@@ -173,17 +127,22 @@ def _train(config: TrainConfig, session: _Session, *, resume: bool) -> Summary |
 
 
 def _first_state(
-    config: TrainConfig, dataset: Dataset, session: _Session, *, resume: bool
+    config: TrainConfig, dataset: Dataset, session: Session, *, resume: bool
 ) -> tuple[Checkpoint, Setting]:
     """Where this session begins: at the checkpoint, or with a new network."""
     held = session.out / "checkpoint.safetensors"
     if resume and held.exists():
         state = read_checkpoint(held, config)
         return state, _setting(config, dataset, session, state.learner.model)
-    rng = np.random.default_rng([config.training.seed, 0])
-    model = build(config.network, dataset.shape, dataset.classes, rng)
-    setting = _setting(config, dataset, session, model)
-    start(model, setting.course, rng)
+    taken_up = None if config.exact is None else config.exact.run
+    if taken_up is not None:
+        model = _taken_up(taken_up, dataset)
+        setting = _setting(config, dataset, session, model)
+    else:
+        rng = np.random.default_rng([config.training.seed, 0])
+        model = build(config.network, dataset.shape, dataset.classes, rng)
+        setting = _setting(config, dataset, session, model)
+        start(model, setting.course, rng)
     if session.world.writes:
         write_json(session.out / "config.json", config_table(config))
         write_structure(session.out, model)
@@ -192,181 +151,58 @@ def _first_state(
     return Checkpoint(learner=learner, history=[], progress=Progress()), setting
 
 
-def _setting(config: TrainConfig, dataset: Dataset, session: _Session, model: Model) -> Setting:
+def _taken_up(run: Path, dataset: Dataset) -> Model:
+    """The best model of another run; ConfigError where it is not for these data."""
+    model = read_model(run)
+    if model.input_shape != dataset.shape or model.output.size != dataset.classes:
+        raise ConfigError(
+            f"[exact] run = '{run}': its network takes {model.input_shape} and tells"
+            f" {model.output.size} classes, the data are {dataset.shape} of {dataset.classes};"
+            " give the configuration of that run"
+        )
+    return model
+
+
+def _setting(config: TrainConfig, dataset: Dataset, session: Session, model: Model) -> Setting:
     shapes = {part.name: tuple(part.weight.shape) for part in trained(model)}
     batches = -(-len(dataset.train) // config.training.batch_size)
-    found = course(config, shapes, epoch_steps=batches)
+    if config.exact is not None and config.exact.run is not None:
+        found = Course(first={}, targets=None, rewired=(), steps=range(0))
+    else:
+        found = course(config, shapes, epoch_steps=batches)
     return Setting(
         config=config, dataset=dataset, course=found, world=session.world, watch=session.watch
     )
 
 
-def _learn(state: Checkpoint, setting: Setting, session: _Session) -> list[Record]:
-    """Train the epochs that are left; the history of all of them."""
-    learner, history, progress = state.learner, list(state.history), state.progress
-    session.save_metrics(history)
-    for epoch in range(len(history) + 1, setting.config.training.epochs + 1):
-        pause = _pause(session, state, setting, history, epoch)
-        ended = _stopped(history, setting)
-        progress = train_epoch(learner, setting, progress, epoch=epoch, stopped=ended, pause=pause)
-        record = _record(learner.model, setting, progress, history, epoch)
-        if _is_best(record, history) and session.world.writes:
-            write_model(session.out / "best.safetensors", learner.model)
-        _rewire(record, state, setting, progress.moved, history)
-        history.append(record)
-        progress = Progress()
-        session.save(replace(state, history=history, progress=progress))
-        session.save_metrics(history)
-        setting.watch("epoch", epoch, setting.config.training.epochs, _line(record))
-        if epoch < setting.config.training.epochs and session.over():
-            raise _OutOfTimeError(epoch + 1, 0)
-    return history
-
-
-def _pause(
-    session: _Session, state: Checkpoint, setting: Setting, history: list[Record], epoch: int
-) -> Pause:
-    """What follows every batch: a checkpoint where one is due, and the end of a session's time."""
-    every = setting.config.training.checkpoint_batches
-
-    def pause(progress: Progress) -> None:
-        over = session.over()
-        if over or (every is not None and progress.batches % every == 0):
-            session.save(replace(state, history=history, progress=progress))
-        if over:
-            raise _OutOfTimeError(epoch, progress.batches)
-
-    return pause
-
-
-def _rewire(
-    record: Record, state: Checkpoint, setting: Setting, moved: Moved, history: list[Record]
-) -> None:
-    """Rewire where the schedule says so, and note in the record how much moved in this epoch."""
-    at, learner = record["epoch"] * setting.batches, state.learner
-    ended = _stopped([*history, record], setting)
-    if at in setting.course.steps and not ended:
-        moved = added(moved, rewire_all(learner, setting.course, setting.config, at=at))
-    for part in trained(learner.model):
-        assert_masked(learner, part, optimizer=part.name not in learner.strengths)
-    masks = (part.mask for part in trained(learner.model))
-    setting.world.assert_equal(masks, "the masks of an epoch")
-    for layer in record["layers"]:
-        layer |= moved.get(layer["name"], {})
-
-
-def _record(
-    model: Model, setting: Setting, progress: Progress, history: list[Record], epoch: int
-) -> Record:
-    """What metrics.jsonl says of an epoch; densities are those at its end, before a rewiring."""
-    parts = list(trained(model))
-    layers = [_layer_record(part, setting.config) for part in parts]
-    synapses = sum(layer["synapses"] for layer in layers)
-    at = epoch * setting.batches
-    return {
-        "epoch": epoch,
-        "loss": progress.loss / progress.samples,
-        "accuracy": {
-            "train": progress.right / progress.samples,
-            "validation": evaluate(model, setting.dataset.validation, setting),
-        },
-        "learning_rate": setting.rate(at - 1),
-        "at_target": _at_target(synapses, setting, history, at),
-        "density": synapses / sum(part.mask.numel() for part in parts),
-        "pq_index": _pq_index(layers, setting),
-        "layers": layers,
-    }
-
-
-def _at_target(synapses: int, setting: Setting, history: list[Record], at: int) -> bool:
-    """Whether a network of so many synapses may be the one that is deployed.
-
-    It has as many as are asked for; or, where the method decides that, it is rewired no more.
-    """
-    course = setting.course
-    if course.targets is not None:
-        return synapses == sum(course.targets.values())
-    return at > max(course.steps, default=0) or _stopped(history, setting)
-
-
-def _stopped(history: list[Record], setting: Setting) -> bool:
-    """Whether the stop rule has ended all rewiring, after any of these epochs."""
-    sparsity = setting.config.sparsity
-    rule = STOP_RULES[sparsity.stop_rule]
-    seen = [
-        Seen(validation=record["accuracy"]["validation"], pq_index=record["pq_index"])
-        for record in history
-    ]
-    return any(rule(seen[:end], sparsity.patience) for end in range(1, len(seen) + 1))
-
-
-def _pq_index(layers: list[Record], setting: Setting) -> float:
-    """Of the layers that are rewired, each by its number of synapses."""
-    moving = [layer for layer in layers if layer["name"] in setting.course.rewired]
-    weights = [layer["synapses"] for layer in moving]
-    if not sum(weights):
-        return 0.0
-    return float(np.average([layer["pq_index"] for layer in moving], weights=weights))
-
-
-def _layer_record(part: Trained, config: TrainConfig) -> Record:
-    existing = part.weight.detach()[part.mask].cpu().numpy().astype(np.float64)
-    return {
-        "name": part.name,
-        "synapses": existing.size,
-        "density": existing.size / part.mask.numel(),
-        "pq_index": pq_index(existing, p=config.sparsity.p, q=config.sparsity.q),
-        "drop": 0,
-        "grow": 0,
-    }
-
-
-def _is_best(record: Record, history: list[Record]) -> bool:
-    """Whether no epoch before, of those at the final density, validated better."""
-    before = [past["accuracy"]["validation"] for past in history if past["at_target"]]
-    now: float = record["accuracy"]["validation"]
-    return bool(record["at_target"]) and all(now >= past for past in before)
-
-
-def _best(history: list[Record]) -> Record:
-    best = [record for at, record in enumerate(history) if _is_best(record, history[:at])]
-    assert best, "the last rewiring reaches the final density, and an epoch follows it"
-    return best[-1]
-
-
-def _line(record: Record) -> str:
-    shares = record["accuracy"]
-    return (
-        f"loss {record['loss']:.3f}, train {shares['train']:.2%}, validation"
-        f" {shares['validation']:.2%}, density {record['density']:.1%}"
-    )
-
-
-def _finish(history: list[Record], setting: Setting, session: _Session) -> Summary:
+def _finish(history: list[Record], setting: Setting, session: Session) -> Summary:
     """Write the network, the stimulus and, last, the summary."""
     out = session.out
-    model = read_model(out)
-    exported = export(model)
-    network = replace(exported.network, encoding=setting.dataset.encoding)
+    held = deployed(out)
+    network = replace(held.network, encoding=setting.dataset.encoding)
     stimulus = _stimulus(setting.dataset)
-    spikes = spikes_of(model, stimulus, exported.kept)
+    spikes = spikes_of(held.model, stimulus, held.kept, held.grids)
     tested = accuracy(spikes, network.output)
     assert tested is not None
     codec.write(network, out, "network")
+    if held.quantized is not None:
+        codec.write(replace(held.quantized, encoding=network.encoding), out, "quantized")
     write_raster(out / "stimulus.npz", stimulus)
-    best = _best(history)
+    write_raster(out / "calibration.npz", training_spikes(setting.dataset, _CALIBRATION))
+    best = best_of(history if setting.grids is None else history[setting.first :])
     summary = Summary(
         accuracy={"validation": best["accuracy"]["validation"], "test": tested},
-        density=density(model),
-        unrolled_connectivity=unrolled_connectivity(model),
+        density=density(held.model),
+        unrolled_connectivity=unrolled_connectivity(held.model),
         seconds=round(time.monotonic() - session.started, 3),
         run=str(out),
         epochs=len(history),
         best_epoch=best["epoch"],
         method=setting.config.sparsity.method,
-        removed_neurons=exported.removed,
+        removed_neurons=held.removed,
         sops=operations(network, stimulus, spikes),
-        layers=_layers(model, network, spikes),
+        layers=_layers(held.model, network, spikes),
+        exact=None if setting.grids is None else exact_story(setting),
     )
     write_json(out / "summary.json", summary.as_table())
     return summary

@@ -1,7 +1,8 @@
 """Rasters -> Verdict: the chain from the quantized network to the judged backend.
 
-The chip contract (every arrow of the chain) is exact. What the trained network did beside it is
-measured: accuracy and agreement, never called equal.
+Every arrow of the chain is exact: the chip contract, and before it, where a network was trained on
+the chip's integers, the deploy contract. What a network in real numbers did beside it is measured:
+accuracy and agreement, never called equal.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 from toolchain.artifact import Artifact
 from toolchain.raster import Raster, accuracy, decisions
 from toolchain.verify.compare import Comparison, compare
+
+TRAINED = "trained"  # in a chain: the network as it was trained, on the chip's integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,8 @@ def judge(
     """Compare the rasters of several backends, each with the one before it.
 
     `recorded`: backend -> raster, at least two, from the defining one to the judged one.
-    `trained`: the raster of the trained network, on the same stimulus.
+    `trained`: the raster of the trained network, on the same stimulus. Where it stands among
+    `recorded`, as `TRAINED`, it is compared, and not measured.
     """
     links = pairwise(recorded.items())
     chain = tuple(
@@ -94,7 +98,9 @@ def judge(
         fingerprint=artifact.fingerprint,
         chain=chain,
         accuracy={name: value for name, value in known.items() if value is not None},
-        agreement={} if trained is None else _agreement(trained, deployed, output),
+        agreement={}
+        if trained is None or TRAINED in recorded
+        else _agreement(trained, deployed, output),
     )
 
 
