@@ -37,6 +37,21 @@ def test_the_table_of_methods_is_written_from_its_results(monkeypatch: pytest.Mo
     assert {case["key"][1] for case in results["cases"]} == set(methods.METHODS)
 
 
+def test_the_page_of_onnx_conversion_is_written_from_its_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch", reason="training needs torch")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    conversion = importlib.import_module("onnx_conversion")
+    results = json.loads(conversion.RESULTS.read_text())
+
+    assert conversion.TABLE.read_text() == conversion.document(results)
+    assert results["training"]["accuracy"] >= 0.98
+    for case in results["cases"]:
+        assert case["lava"]["equal"]
+        assert case["onnxruntime"]["differ"] == 0
+
+
 def test_the_table_of_networks_of_others_is_written_from_its_results(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
