@@ -35,14 +35,13 @@ import numpy as np
 import simulator_page
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
-from toolchain.mapper.partition import partition
-from toolchain.mapper.place import PLACERS, check_placement
 
 from toolchain.artifact import Artifact, make_artifact, write_artifact
 from toolchain.backends import BACKENDS, get_backend, simulator, simulator_ways
 from toolchain.backends.simulator_program import compile_program
 from toolchain.hardware import find_profile
 from toolchain.mapper.assemble import assemble
+from toolchain.mapper.pipeline import pack
 from toolchain.network import Input, QuantizedNetwork, QuantizedPopulation, QuantizedProjection
 from toolchain.raster import Raster, write_raster
 
@@ -128,10 +127,8 @@ def network(case: Case, seed: int = 0) -> QuantizedNetwork:
 def artifact_of(case: Case) -> Artifact:
     """The network on a chip, without the quantizer."""
     profile, quantized = find_profile("loihi1"), network(case)
-    placement = PLACERS["first-fit"](quantized, profile, partition(quantized, profile))
-    reach = check_placement(quantized, profile, placement)
-    image = assemble(quantized, profile, placement, reach, dropped=0, trained="")
-    return make_artifact(profile, image)
+    packed, bounds = pack(quantized, profile, "sequential")
+    return make_artifact(profile, assemble(quantized, packed, bounds, dropped=0, trained=""))
 
 
 def stimulus_of(case: Case, seed: int = 1) -> Raster:

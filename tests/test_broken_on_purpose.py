@@ -38,10 +38,10 @@ REASSEMBLED = "tests/laws/test_mapping.py::test_the_packed_cores_put_together_ag
 REFERENCE, SIMULATOR = "[reference]", "[simulator]"
 
 FAULTS = {
-    "a synapse is dropped": Fault(
-        file="mapper/assemble.py",
-        old="    columns = [np.concatenate(column) for column in",
-        new="    columns = [np.concatenate(column)[1:] for column in",
+    "a neuron's synapses are dropped": Fault(
+        file="mapper/lists.py",
+        old="edge.weights[neurons].tocsc()",
+        new="edge.weights[neurons[:-1]].tocsc()",
         laws=(CORES, WHOLE + "[akin-tiny]", REASSEMBLED + "[akin-tiny]"),
     ),
     "a threshold is reached, not passed": Fault(

@@ -42,20 +42,20 @@ learning_rate = 0.02
 PROGRAM = """
 import hashlib, os, sys
 from pathlib import Path
-from toolchain.train import run, world
+from toolchain.train import phase, run, world
 from toolchain.train.config import read_config
 from toolchain.train.model import trained
 
 if sys.argv[3] == "stray":
     share = world.World.share
-    rewire_all = run.rewire_all
+    rewire_all = phase.rewire_all
     def strayed(learner, course, config, *, at):
         rank = world.distributed.get_rank()
         seed = config.training.model_copy(update={"seed": config.training.seed + rank})
         return rewire_all(learner, course, config.model_copy(update={"training": seed}), at=at)
-    run.rewire_all = strayed
+    phase.rewire_all = strayed
 
-record = run._rewire
+record = phase._rewire
 def told(record_, state, setting, moved, history):
     record(record_, state, setting, moved, history)
     digest = hashlib.sha256()
@@ -63,7 +63,7 @@ def told(record_, state, setting, moved, history):
         digest.update(part.mask.numpy().tobytes() + part.weight.detach().numpy().tobytes())
     line = f"held {record_['epoch']} {setting.world.rank} {digest.hexdigest()}\\n"
     os.write(1, line.encode())  # at once: the other process writes, too
-run._rewire = told
+phase._rewire = told
 run.train(read_config(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 
