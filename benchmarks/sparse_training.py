@@ -270,7 +270,8 @@ def times_table(times: dict[str, Any]) -> list[str]:
     return head + [
         f"| {method} | {one['step'] / dense:.2f} | {one['rewiring'] / dense:.2f} |"
         f" {one['sum'] / dense:.2f} |"
-        for method, one in times["methods"].items()
+        for method in METHODS
+        for one in [times["methods"][method]]
     ]
 
 
