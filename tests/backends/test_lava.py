@@ -92,7 +92,9 @@ def pids_in(file: Path, *, within: float) -> list[int]:
     return [int(pid) for pid in file.read_text().split()]
 
 
-@pytest.mark.parametrize("name", ["lava", "lava-async", "lava-cores"])
+@pytest.mark.parametrize(
+    "name", ["lava", pytest.param("lava-async", marks=pytest.mark.slow), "lava-cores"]
+)
 def test_a_missing_lava_names_the_command_that_installs_it(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,8 +35,10 @@ pytestmark = pytest.mark.lava
 TINY = find_profile("tiny")
 NARROW = cramped(TINY)
 MOST_CORES = 16
-MODES = ("lava", "lava-async", "lava-cores")
-BY_LAYERS = ("lava", "lava-async")
+# Slow: it was once seen to hang, and then takes its whole patience (docs/decisions/0017).
+ASYNC = pytest.param("lava-async", marks=pytest.mark.slow)
+MODES = ("lava", ASYNC, "lava-cores")
+BY_LAYERS = ("lava", ASYNC)
 AT_ONCE, STARTS = 8, 63
 LOIHI = find_profile("loihi1")
 few = settings(max_examples=1, phases=(Phase.explicit, Phase.generate))
