@@ -489,7 +489,7 @@ def main(python: str | None, turns: int, only: str | None) -> None:
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     results["environment"] = where() | {"load": loads}
     RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-    PAGE.write_text(simulator_page.document(results))
+    PAGE.write_text(simulator_page.document(json.loads(RESULTS.read_text())))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ BACKENDS = {
     "reference": "the packed cores, spike by spike: slow, and the definition of an artifact",
     "simulator": "the packed cores, compiled and parallel over samples: fast",
     "lava": "Lava's bit-accurate CPU simulator, layer by layer",
-    "lava-async": "the same by Lava's asynchronous protocol: often faster, may hang; lava is the reference",
+    "lava-async": "the same by its asynchronous protocol: often faster, may hang; lava judges",
     "lava-cores": "Lava's bit-accurate CPU simulator, core by core, up to 16 cores",
 }
 _MODULES = {name: f"toolchain.backends.{name.replace('-', '_')}" for name in BACKENDS}
