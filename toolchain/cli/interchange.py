@@ -56,19 +56,6 @@ def export_command() -> None:
     """Write a network for other tools, and say what they will not learn from the file."""
 
 
-def interchange_room(module: str = "") -> Any:
-    """The interchange room, or a module of it; InputError with the command that installs it."""
-    try:
-        return import_module(f"toolchain.interchange.{module}".rstrip("."))
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").startswith("toolchain"):
-            raise
-        raise InputError(
-            f"other tools' files need {missing.name}, which is not installed; run:"
-            " python -m pip install 'snn-deploy[interchange]'"
-        ) from missing
-
-
 def tell_import(imported: Any, source: Path, out: Path, *, as_json: bool) -> None:
     """Write an imported network's folder and say what it holds."""
     network = imported.network

@@ -8,8 +8,9 @@ import click
 
 from toolchain.artifact import read_artifact
 from toolchain.cli.inputs import read_mappable
-from toolchain.cli.interchange import interchange_room, tell_export, tell_import
+from toolchain.cli.interchange import tell_export, tell_import
 from toolchain.cli.output import json_option
+from toolchain.cli.rooms import interchange_room
 from toolchain.errors import DoesNotFitError, InputError
 from toolchain.hardware import HardwareProfile, find_profile
 from toolchain.mapper.quantize import quantize

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from toolchain.cli.inputs import read_mappable
-from toolchain.cli.interchange import interchange_room, tell_export, tell_import
+from toolchain.cli.interchange import tell_export, tell_import
 from toolchain.cli.output import json_option
+from toolchain.cli.rooms import interchange_room
 
 
 @click.command("nir")

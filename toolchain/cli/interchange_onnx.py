@@ -10,8 +10,9 @@ import click
 from toolchain import codec
 from toolchain.artifact import Artifact, read_artifact
 from toolchain.cli.inputs import read_network
-from toolchain.cli.interchange import interchange_room, tell_export
+from toolchain.cli.interchange import tell_export
 from toolchain.cli.output import Watcher, json_option, say, say_json, share, show, table
+from toolchain.cli.rooms import interchange_room
 from toolchain.errors import InputError
 from toolchain.network import Network
 

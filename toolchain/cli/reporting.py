@@ -13,10 +13,9 @@ from toolchain import codec
 from toolchain.arithmetic import STATE_LIMIT, current_bound
 from toolchain.artifact import name_neurons, read_artifact
 from toolchain.cli.inputs import read_stimulus
-from toolchain.cli.interchange import interchange_room
 from toolchain.cli.output import Watcher, json_option, say, say_json, show, table
+from toolchain.cli.rooms import interchange_room, train_room
 from toolchain.cli.traffic import Work, at_work, count_spikes, show_work
-from toolchain.cli.train import train_room
 from toolchain.encoding import Encoding
 from toolchain.errors import FileError, InputError
 from toolchain.files import Array, read_json, read_npz, read_toml, write_bytes

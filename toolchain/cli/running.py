@@ -23,7 +23,7 @@ from toolchain.cli.output import (
     show,
     table,
 )
-from toolchain.cli.train import train_room
+from toolchain.cli.rooms import train_room
 from toolchain.codec import fingerprint
 from toolchain.errors import InputError
 from toolchain.files import Array, write_json, write_npz

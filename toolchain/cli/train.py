@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
 from toolchain.cli.output import Watcher, json_option, say, say_json, share
-from toolchain.errors import DoesNotFitError, InputError
+from toolchain.cli.rooms import train_room
+from toolchain.errors import DoesNotFitError
 from toolchain.files import write_bytes
 from toolchain.grid import Grid
 from toolchain.hardware import find_profile
@@ -19,19 +19,6 @@ from toolchain.mapper.calibrate import Calibration
 from toolchain.mapper.quantize import check_thresholds, quantize
 from toolchain.network import Network
 from toolchain.raster import Raster
-
-
-def train_room(module: str) -> Any:
-    """A module of the train room; InputError with the command that installs what it needs."""
-    try:
-        return import_module(f"toolchain.train.{module}")
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").startswith("toolchain"):
-            raise
-        raise InputError(
-            f"training needs {missing.name}, which is not installed; run:"
-            " python -m pip install 'snn-deploy[train]'"
-        ) from missing
 
 
 @click.command("train")
