@@ -14,10 +14,10 @@ demo: .venv/.run ## install what is needed, then train, map, run on Lava and ver
 	$(BIN)/snn-deploy demo --out $(DEMO)
 
 test: .venv/.dev ## the tests, without the slow laws
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
-test-all: .venv/.dev ## all tests, the slow laws among them
-	$(BIN)/python -m pytest -n auto
+test-all: .venv/.dev ## all tests, the slow laws among them, and every law in full
+	$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile thorough
 
 check: .venv/.dev ## format, lint, types and tests: what a change must pass
 	$(BIN)/ruff format --check .

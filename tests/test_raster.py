@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.strategies import seeds
 from toolchain.errors import FileError, InputError
 from toolchain.raster import (
@@ -26,7 +27,7 @@ def raster(*shape: int, labels: bool = False) -> Raster:
     return Raster(spikes={"input": spikes}, labels=np.arange(shape[0]) if labels else None)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     sizes=st.lists(st.integers(0, 5), min_size=1, max_size=3),
     samples=st.integers(0, 4),
@@ -65,7 +66,7 @@ def test_the_same_raster_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_read_whole(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -85,7 +86,7 @@ def test_a_damaged_file_is_refused_or_read_whole(
         assert found.spikes
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_truncated_file_is_refused(
     share: float, tmp_path_factory: pytest.TempPathFactory

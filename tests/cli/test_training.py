@@ -97,7 +97,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
     sent: signal.Signals, code: int, shell: Shell, config: Path, tmp_path: Path
 ) -> None:
     long = config.with_name("long.toml")  # there is time left after the first checkpoint
-    long.write_text(CONFIG.replace("batch_size = 64", "batch_size = 4"))
+    long.write_text(CONFIG.replace("batch_size = 64", "batch_size = 8"))
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert shell("train", long, "--out", whole)[0] == 0
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from scipy.sparse import csr_array
 
+from tests.examples import examples
 from tests.strategies import (
     Case,
     cases,
@@ -35,7 +36,7 @@ def run(backend: str, artifact: Artifact, stimulus: Raster) -> Recording:
     return get_backend(backend).run(artifact, stimulus, states=True)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(case=cases())
 def test_the_packed_cores_compute_what_the_quantized_network_does(case: Case) -> None:
     artifact = place(case.network, CRAMPED)
@@ -44,7 +45,7 @@ def test_the_packed_cores_compute_what_the_quantized_network_does(case: Case) ->
     assert first_difference(run("reference", artifact, case.stimulus), expected) == ""
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(case=cases())
 def test_the_simulator_computes_what_the_quantized_network_does(case: Case) -> None:
     artifact = place(case.network, CRAMPED)
@@ -65,7 +66,7 @@ def test_backends_agree_on_many_more_and_longer_runs(backend: str, case: Case) -
 
 
 @pytest.mark.parametrize("backend", IN_PROCESS)
-@settings(max_examples=25)
+@examples(25)
 @given(case=cases(most_samples=3))
 def test_a_sample_alone_runs_as_it_does_after_others(backend: str, case: Case) -> None:
     artifact = place(case.network, TINY)
@@ -88,7 +89,7 @@ def only(recording: Recording, sample: int) -> Recording:
 
 
 @pytest.mark.parametrize("backend", IN_PROCESS)
-@settings(max_examples=15)
+@examples(15)
 @given(case=cases())
 def test_the_same_run_twice_gives_the_same_recording(backend: str, case: Case) -> None:
     artifact = place(case.network, TINY)
@@ -98,7 +99,7 @@ def test_the_same_run_twice_gives_the_same_recording(backend: str, case: Case) -
 
 
 @pytest.mark.parametrize("backend", IN_PROCESS)
-@settings(max_examples=15)
+@examples(15)
 @given(case=cases())
 def test_recording_states_changes_no_spike(backend: str, case: Case) -> None:
     artifact = place(case.network, TINY)
@@ -112,7 +113,7 @@ def test_recording_states_changes_no_spike(backend: str, case: Case) -> None:
 
 
 @pytest.mark.parametrize("packer", ["akin", "sequential"])
-@settings(max_examples=20)
+@examples(20)
 @given(case=cases())
 def test_where_neurons_are_placed_changes_no_spike(packer: str, case: Case) -> None:
     packed = place(case.network, CRAMPED, packer=packer)

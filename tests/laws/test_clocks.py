@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.strategies import Case, cases, neurons, place, quantized_networks, rows, synapses
 from toolchain.backends import get_backend
 from toolchain.hardware import find_profile
@@ -54,7 +55,7 @@ def layer(network: QuantizedNetwork, name: str) -> QuantizedNetwork:
 
 
 @pytest.mark.parametrize("backend", IN_PROCESS)
-@settings(max_examples=20)
+@examples(20)
 @given(case=chains())
 def test_a_chain_of_layers_runs_as_its_layers_one_after_the_other(backend: str, case: Case) -> None:
     chain = get_backend(backend).run(place(case.network, LOIHI), case.stimulus).raster
@@ -66,7 +67,7 @@ def test_a_chain_of_layers_runs_as_its_layers_one_after_the_other(backend: str, 
         np.testing.assert_array_equal(chain.spikes[name], shown)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(network=quantized_networks())
 def test_a_clock_starts_by_the_shortest_way_from_the_input(network: QuantizedNetwork) -> None:
     clock = starts(network)
@@ -81,7 +82,7 @@ def test_a_clock_starts_by_the_shortest_way_from_the_input(network: QuantizedNet
         assert clock[population.name] == min(arrivals)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(network=quantized_networks())
 def test_no_spike_acts_before_it_was_sent(network: QuantizedNetwork) -> None:
     order = ["input", *(population.name for population in in_causal_order(network))]

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from scipy.sparse import csr_array
 
+from tests.examples import examples
 from tests.strategies import cramped, neurons, place, quantized_networks, synapses
 from toolchain.artifact import (
     Artifact,
@@ -236,7 +237,7 @@ def check_reassembles(artifact: Artifact) -> None:
 
 @every_chip
 @every_packer
-@settings(max_examples=10)
+@examples(10)
 @given(network=quantized_networks())
 def test_every_core_is_legal_when_counted_again_by_hand(
     chip: str, packer: str, network: QuantizedNetwork
@@ -249,7 +250,7 @@ def test_every_core_is_legal_when_counted_again_by_hand(
 
 @every_chip
 @every_packer
-@settings(max_examples=10)
+@examples(10)
 @given(network=quantized_networks())
 def test_every_synapse_is_on_exactly_one_core_with_its_weight(
     chip: str, packer: str, network: QuantizedNetwork
@@ -261,7 +262,7 @@ def test_every_synapse_is_on_exactly_one_core_with_its_weight(
 
 @every_chip
 @every_packer
-@settings(max_examples=10)
+@examples(10)
 @given(network=quantized_networks())
 def test_the_packed_cores_put_together_again_are_the_network(
     chip: str, packer: str, network: QuantizedNetwork
@@ -271,7 +272,7 @@ def test_the_packed_cores_put_together_again_are_the_network(
 
 @every_chip
 @every_packer
-@settings(max_examples=10)
+@examples(10)
 @given(network=quantized_networks())
 def test_no_mapping_uses_fewer_cores_than_the_lower_bound(
     chip: str, packer: str, network: QuantizedNetwork

@@ -7,10 +7,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from tests.examples import examples
 from tests.strategies import networks, rows, seeds
 from toolchain import arithmetic
 from toolchain.backends.quantized import run_network
@@ -43,7 +44,7 @@ def quantized(network: Network, profile: HardwareProfile) -> Quantized:
     return done
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(network=networks(), profile=chips)
 def test_every_weight_is_the_nearest_that_the_grid_has(
     network: Network, profile: HardwareProfile
@@ -55,16 +56,14 @@ def test_every_weight_is_the_nearest_that_the_grid_has(
     for real, held in zip(network.projections, done.network.projections, strict=True):
         assert held.weight_bits == bits
         unit = 2 ** (9 - bits) << held.weight_exponent
-        values = [k * unit for k in range(-(2 ** (bits - 1)), 2 ** (bits - 1))]
+        least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
         chosen = dense(held) << held.weight_exponent
         for target, source, weight in stored(real.weights):
             exact = Fraction(weight * scales[real.target])
             distance = abs(int(chosen[target, source]) - exact)
-            assert distance == min(abs(value - exact) for value in neighbours(values, exact, unit))
-
-
-def neighbours(values: list[int], exact: Fraction, unit: int) -> list[int]:
-    return [value for value in values if abs(value - exact) <= unit] or values
+            below = exact // unit
+            near = [min(max(k, least), most) * unit for k in (below, below + 1)]
+            assert distance == min(abs(value - exact) for value in near)
 
 
 def dense(edge: QuantizedProjection) -> np.ndarray:
@@ -76,7 +75,7 @@ def stored(weights: csr_array) -> list[tuple[int, int, float]]:
     return list(zip(entries.row.tolist(), entries.col.tolist(), entries.data.tolist(), strict=True))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(network=networks(), profile=chips)
 def test_synapses_that_round_to_zero_are_dropped_and_counted(
     network: Network, profile: HardwareProfile
@@ -93,7 +92,7 @@ def test_synapses_that_round_to_zero_are_dropped_and_counted(
             assert abs(real.weights[int(target), int(source)] * rounding.scale) <= half
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(network=networks(), profile=chips)
 def test_thresholds_and_biases_are_within_half_a_unit(
     network: Network, profile: HardwareProfile
@@ -112,7 +111,7 @@ def test_thresholds_and_biases_are_within_half_a_unit(
         assert set(held.unit.tolist()) == {1 / (rounding.scale * 64)}
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(network=networks())
 def test_no_register_is_nearer_to_a_trained_decay(network: Network) -> None:
     done = quantized(network, TINY)
@@ -127,7 +126,7 @@ def test_no_register_is_nearer_to_a_trained_decay(network: Network) -> None:
                 assert abs(held.decay_v - v) <= abs(other - v)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(network=networks(), seed=seeds(), rate=st.sampled_from([0.2, 0.6, 1.0]))
 def test_the_proved_bounds_hold_in_every_run(network: Network, seed: int, rate: float) -> None:
     done = quantized(network, TINY)
@@ -154,7 +153,7 @@ def worst_sum(network: QuantizedNetwork, population: str) -> int:
     return int(max(np.max(up), np.max(down)))
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(network=networks(), factor=st.integers(-30, 30))
 def test_the_unit_of_a_network_means_nothing_to_the_chip(network: Network, factor: int) -> None:
     done = quantized(network, TINY)

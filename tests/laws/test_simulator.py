@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from tests.examples import examples
 from tests.strategies import Case, cases, cramped, first_difference, neurons, place, synapses
 from toolchain.artifact import Artifact
 from toolchain.backends import get_backend, memory, simulator, simulator_program, simulator_ways
@@ -49,7 +50,7 @@ def late_cases(draw: st.DrawFn) -> Case:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=20)
+@examples(20)
 @given(case=cases())
 def test_every_way_computes_what_the_quantized_network_does(way: str, case: Case) -> None:
     artifact = place(case.network, CRAMPED)
@@ -121,7 +122,7 @@ def test_weights_that_could_sum_to_more_are_refused() -> None:
         simulator.run(full(512, -256), stimulus)
 
 
-@settings(max_examples=12)
+@examples(12)
 @given(case=cases(most_samples=7), threads=st.integers(1, 5), at_once=st.integers(1, 4))
 def test_neither_threads_nor_pieces_change_a_bit(case: Case, threads: int, at_once: int) -> None:
     artifact = place(case.network, CRAMPED)
@@ -150,7 +151,7 @@ def joined(parts: list[Recording]) -> Recording:
     )
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(case=cases(most_samples=7))
 def test_counts_are_the_sums_of_the_raster(case: Case) -> None:
     artifact = place(case.network, CRAMPED)
@@ -166,7 +167,7 @@ def test_counts_are_the_sums_of_the_raster(case: Case) -> None:
 
 
 @pytest.mark.parametrize("backend", IN_PROCESS)
-@settings(max_examples=10)
+@examples(10)
 @given(case=cases(), data=st.data())
 def test_a_trace_of_some_populations_is_that_part_of_the_whole(
     backend: str, case: Case, data: st.DataObject

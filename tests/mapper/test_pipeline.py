@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 
+from tests.examples import examples
 from tests.strategies import networks, place, rows
 from toolchain.backends import ignore
 from toolchain.errors import DoesNotFitError
@@ -21,7 +22,7 @@ TINY = find_profile("tiny")
 
 
 @pytest.mark.parametrize("packer", PACKERS)
-@settings(max_examples=25)
+@examples(25)
 @given(network=networks())
 def test_mapping_is_quantizing_then_placing_and_the_same_each_time(
     packer: str, network: Network

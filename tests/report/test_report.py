@@ -11,20 +11,16 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from scipy.sparse import csr_array
 
+from tests.report.mapped import SIZES, mapped, random_raster
 from toolchain.artifact import Artifact, write_artifact
 from toolchain.errors import FileError, InputError
 from toolchain.files import to_json, write_bytes, write_json
-from toolchain.hardware import find_profile
-from toolchain.mapper.pipeline import map_network
-from toolchain.network import Input, Network, Population, Projection
-from toolchain.raster import Raster, write_raster
+from toolchain.raster import write_raster
 from toolchain.report.collect import Report, collect
 from toolchain.report.curves import draw_curves, spread
 from toolchain.report.html import to_html
@@ -34,9 +30,6 @@ from toolchain.report.text import to_text
 from toolchain.report.words import percent
 from toolchain.verify.verdict import judge
 
-HOSTILE = "<script>[bold]&\"'"
-SIZES = {HOSTILE: 20, "output": 3}
-SAMPLES, TIMESTEPS = 4, 6
 PARTS = {
     "run": "No training run here",
     "artifact": "No artifact here",
@@ -44,34 +37,6 @@ PARTS = {
     "recorded.npz": "No recorded spikes here",
     "stimulus.npz": "No stimulus here",
 }
-
-
-def _artifact() -> Artifact:
-    rng = np.random.default_rng(0)
-    names = ["input", *SIZES]
-    sizes = {"input": 8} | SIZES
-    projections = tuple(
-        Projection(source=s, target=t, weights=csr_array(rng.normal(size=(sizes[t], sizes[s]))))
-        for s, t in pairwise(names)
-    )
-    populations = tuple(
-        Population(name=n, size=k, decay_u=0.5, decay_v=0.2, threshold=2.0, bias=np.zeros(k))
-        for n, k in SIZES.items()
-    )
-    network = Network(
-        input=Input(name="input", size=8),
-        populations=populations,
-        projections=projections,
-        output="output",
-    )
-    profile = find_profile("tiny")
-    return map_network(network, profile, packer="akin", watch=lambda *_: None).artifact
-
-
-def _raster(sizes: dict[str, int]) -> Raster:
-    rng = np.random.default_rng(1)
-    spikes = {name: rng.random((SAMPLES, TIMESTEPS, n)) < 0.3 for name, n in sizes.items()}
-    return Raster(spikes=spikes, labels=np.arange(SAMPLES) % 3)
 
 
 def _epoch(number: int) -> dict[str, object]:
@@ -108,7 +73,7 @@ def _write_run(folder: Path, epochs: int, *, finished: bool) -> None:
 
 
 def _write_verdict(folder: Path, artifact: Artifact, *, wrong: tuple[int, int, int] | None) -> None:
-    expected, actual = _raster(SIZES), _raster(SIZES)
+    expected, actual = random_raster(SIZES), random_raster(SIZES)
     if wrong is not None:
         actual.spikes["output"][wrong] ^= True
     verdict = judge(artifact, {"reference": expected, "lava": actual}, trained=expected)
@@ -120,10 +85,10 @@ def _write_verdict(folder: Path, artifact: Artifact, *, wrong: tuple[int, int, i
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A demo's folder, nothing missing, everything equal."""
     folder = tmp_path_factory.mktemp("demo")
-    artifact = _artifact()
+    artifact = mapped()
     _write_run(folder / "run", 5, finished=True)
     write_artifact(artifact, folder / "artifact")
-    write_raster(folder / "stimulus.npz", _raster({"input": 8}))
+    write_raster(folder / "stimulus.npz", random_raster({"input": 8}))
     _write_verdict(folder, artifact, wrong=None)
     write_json(folder / "summary.json", {"schema": "snn-deploy.demo", "seconds": {"train": 1.25}})
     return folder
@@ -327,7 +292,7 @@ def test_a_damaged_part_is_named(copy: Path, file: str, content: bytes, words: s
 
 
 def test_a_recording_of_another_network_is_not_drawn(copy: Path) -> None:
-    write_raster(copy / "recorded.npz", _raster({"stranger": 5}))
+    write_raster(copy / "recorded.npz", random_raster({"stranger": 5}))
     report = collect(copy)
 
     assert "Spikes of sample" not in to_html(report)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.train.apart import killed
 from toolchain import codec
 from toolchain.errors import FileError, InputError
 from toolchain.network import Network
@@ -50,28 +50,6 @@ learning_rate = 0.05
 checkpoint_batches = 4
 """
 
-# Kills itself, for good, before it renames its n-th file or when it reports for the n-th time.
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from toolchain import files
-from toolchain.train.config import read_config
-from toolchain.train.config_sparsity import NEVER_REWIRES
-from toolchain.train.run import train
-
-left = {"rename": 0, "report": 0} | {sys.argv[3]: int(sys.argv[4])}
-
-def count(what):
-    left[what] -= 1
-    if left[what] == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-rename = os.replace
-os.replace = lambda *names: (count("rename"), rename(*names))
-train(read_config(Path(sys.argv[1])), Path(sys.argv[2]), resume=True,
-      watch=lambda *_: count("report"))
-"""
-
 
 @pytest.fixture(scope="module")
 def config_file(tmp_path_factory) -> Path:
@@ -98,12 +76,6 @@ def contents(run: Path) -> dict[str, bytes]:
 
 def history(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def killed(config_file: Path, out: Path, what: str, count: int) -> None:
-    command = [sys.executable, "-c", KILLED, str(config_file), str(out), what, str(count)]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
 # A fresh run renames config, model, metrics; per epoch a checkpoint after four of its six batches,

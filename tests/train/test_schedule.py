@@ -6,9 +6,10 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from toolchain.errors import ConfigError
 from toolchain.train.config import TrainConfig
 from toolchain.train.config_data import DataConfig
@@ -57,7 +58,7 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("method", "drop", "grow", "scope"), CHOICES)
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 0.99), st.floats(0.2, 4),
     st.integers(1, 8), st.integers(0, 10**6),
@@ -82,7 +83,7 @@ def test_every_method_keeps_its_count_law(
 @pytest.mark.parametrize("scope", ["layer", "neuron", "global"])
 @pytest.mark.parametrize("method", ["two-stage", "fixed-ratio"])
 @given(st.floats(0, 1), st.floats(0.01, 0.9), st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_regrowing_all_of_it_holds_the_density_and_none_of_it_never_raises_it(
     method, scope, share, fraction, seed
 ):
