@@ -149,3 +149,11 @@ def test_more_thresholds_than_a_core_holds_are_refused():
     calibration = Calibration(stimulus=shown(network, 0), source="x", thresholds=8)
     with pytest.raises(InputError, match=r"8 thresholds.*'loihi1' holds 7.*from 1 to 7"):
         quantize(network, LOIHI, calibration=calibration)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_scale_that_the_weights_limit_reaches_the_grid_to_the_last_bit(seed):
+    """At 2 bits the largest weight is one step exactly, and a product of two floats is not."""
+    largest = float(np.random.default_rng(seed).uniform(0.5, 4))
+
+    assert not quantize(one_population([[largest]]), LOIHI, weight_bits=2).violations

@@ -313,7 +313,8 @@ class _Machine:
 
     def deliver(self, edge: Edge, spikes: Bytes, ready: Int32) -> None:
         """Deliver an edge's spikes in the way that the rule, or the environment, says."""
-        events = int(np.count_nonzero(spikes[:, :, edge.first : edge.first + edge.sources]))
+        sent = spikes[:, :, edge.first : edge.first + edge.sources]
+        events = int(np.count_nonzero(sent.view(np.bool_)))  # of bytes it takes ten times as long
         way = self.way
         if way == AUTO:
             steps = spikes.shape[0] * (spikes.shape[1] - edge.lag)

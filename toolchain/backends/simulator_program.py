@@ -29,6 +29,8 @@ from toolchain.network import (
 )
 
 WIDTH = 128  # targets in one block of weight rows; a population is padded to whole blocks
+_PAIRS = 32  # pairs of bytes in a vector register
+PAIRED = 128  # is added to the low byte of a pair, which so becomes one without a sign
 _LINE = 64  # bytes of a line of the cache
 _WIDEST = 2**17  # |a| below it: a << 6 and a state, added, stay within one wrap and int32
 
@@ -73,9 +75,9 @@ class Edge:
 
     @cached_property
     def rows(self) -> NDArray[np.int8]:
-        """(blocks, source, 128) `halves`, the rows of one block of targets in one piece."""
+        """(blocks, source, 128) `halves` in pairs, the rows of a block of targets in one piece."""
         rows = aligned((self.blocks, self.sources, WIDTH), np.int8)
-        rows[:] = self.halves.reshape(self.sources, self.blocks, WIDTH).transpose(1, 0, 2)
+        rows[:] = pair(self.halves.reshape(self.sources, self.blocks, WIDTH).transpose(1, 0, 2))
         return rows
 
     @cached_property
@@ -110,6 +112,23 @@ class Program:
 
     network: QuantizedNetwork
     stages: tuple[Stage, ...]
+
+
+def pair(halves: NDArray[np.int8]) -> NDArray[np.int8]:
+    """(..., 128) numbers as pairs of bytes: of every 64, one of the first 32, one of the others.
+
+    The first of a pair is the low byte of a number of 16 bits and has `PAIRED` added to it.
+    """
+    pairs = halves.reshape(*halves.shape[:-1], -1, 2, _PAIRS).swapaxes(-1, -2).view(np.uint8).copy()
+    pairs[..., 0] += np.uint8(PAIRED)
+    return pairs.reshape(halves.shape).view(np.int8)
+
+
+def unpair(pairs: NDArray[np.int8]) -> NDArray[np.int8]:
+    """What `pair` was given."""
+    halves = pairs.reshape(*pairs.shape[:-1], -1, _PAIRS, 2).view(np.uint8).copy()
+    halves[..., 0] += np.uint8(PAIRED)
+    return halves.swapaxes(-1, -2).reshape(pairs.shape).view(np.int8)
 
 
 def aligned(shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:

@@ -26,7 +26,7 @@ Int32 = NDArray[np.int32]
 Way = Callable[[Edge, Bytes, Int32, int], None]
 
 # Nanoseconds on one core (docs/simulator.md, "The rule"); only their ratios matter.
-ROW_BLOCK = 3.5  # of adding 128 weights of a source that spikes
+ROW_BLOCK = 2.7  # of adding 128 weights of a source that spikes
 FLUSH_BLOCK = 25.0  # of adding 128 sums to what arrives, once per timestep
 LIST = 10.0  # of finding the synapses of a source that spikes
 SYNAPSE = 1.1  # of adding one synapse

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import floor
 
 import numpy as np
 
@@ -19,7 +18,8 @@ def scale_violations(case: Case, chosen: Chosen) -> list[Violation]:
     """Registers in which no scale at all would do."""
     who = f"population '{case.population.name}'"
     step = arithmetic.weight_step(case.weight_bits) << chosen.grid.weight_exponent
-    largest = floor(case.largest_weight * float(chosen.grid.scale.max()))
+    # A whole number but for the last bit where the weights limit the scale: so not its floor.
+    largest = round(case.largest_weight * float(chosen.grid.scale.max()))
     found = _decay_violations(case)
     if case.largest_weight and largest < step:
         found.append(
