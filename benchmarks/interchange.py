@@ -42,6 +42,7 @@ from toolchain.train.state import read_state
 
 PACKAGES = ("h5py", "lava-nc", "nir", "numpy", "scipy")
 CHIP = "loihi1"
+PACKER = "akin"
 MICROSECONDS = 3000  # of an event camera's time in one timestep, for the network of IF neurons
 BoolArray = NDArray[np.bool_]
 
@@ -78,7 +79,7 @@ def right(spikes: BoolArray, labels: NDArray[np.int64]) -> int:
 def put(network: Network | QuantizedNetwork) -> Artifact:
     """A network on the chip; integers as they are."""
     profile = find_profile(CHIP)
-    return map_network(network, profile, placer="first-fit", watch=ignore).artifact
+    return map_network(network, profile, packer=PACKER, placer="first-fit", watch=ignore).artifact
 
 
 def first_three(network: Network | QuantizedNetwork) -> Result:

@@ -6,7 +6,7 @@ grid is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from scipy.sparse import coo_array, csr_array
 from toolchain.arithmetic import on_grid
 from toolchain.errors import FileError, InputError, UnsupportedError
 from toolchain.interchange.clocks import Arrow, clocks
-from toolchain.interchange.netx_file import Layer, read_layers
+from toolchain.interchange.netx_file import Layer, read_with
 from toolchain.interchange.netx_layer import (
     choices,
     delays_of,
@@ -27,6 +27,8 @@ from toolchain.interchange.netx_layer import (
     reason,
     weights,
 )
+from toolchain.interchange.netx_out import layers_of, refusals
+from toolchain.interchange.netx_whole import GROUP, gives, read_whole
 from toolchain.interchange.nir_linear import checked_shape
 from toolchain.interchange.record import Imported
 from toolchain.network import (
@@ -60,15 +62,25 @@ def read_netx(
     FileError where the file is damaged, InputError where an option is needed, UnsupportedError
     listing every layer without a form.
     """
-    layers = read_layers(file)
+    layers, whole = read_with(file, read_whole)
     try:
-        return _network(layers, shape, delays, readout)
+        if whole is not None and delays != "outputs" and _made_of(whole, layers):
+            return Imported(network=whole)
+        imported = _network(layers, shape, delays, readout)
     except UnsupportedError as problem:
         raise UnsupportedError(f"{file}: {problem}") from problem
     except FileError as problem:
         raise FileError(f"{file}: {problem}") from problem
     except InputError as problem:
         raise InputError(f"{file}: {problem}") from problem
+    if whole is None:
+        return imported
+    note = f"the layers are not those of the network in group '{GROUP}', which is left out"
+    return replace(imported, notes=(note, *imported.notes))
+
+
+def _made_of(whole: QuantizedNetwork, layers: list[Layer]) -> bool:
+    return not refusals(whole) and gives(layers_of(whole), layers)
 
 
 def _network(
