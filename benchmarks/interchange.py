@@ -79,7 +79,7 @@ def right(spikes: BoolArray, labels: NDArray[np.int64]) -> int:
 def put(network: Network | QuantizedNetwork) -> Artifact:
     """A network on the chip; integers as they are."""
     profile = find_profile(CHIP)
-    return map_network(network, profile, packer=PACKER, placer="first-fit", watch=ignore).artifact
+    return map_network(network, profile, packer=PACKER, placer="in-order", watch=ignore).artifact
 
 
 def first_three(network: Network | QuantizedNetwork) -> Result:

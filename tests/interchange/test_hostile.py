@@ -270,3 +270,52 @@ def test_a_layer_file_without_a_form_says_why(
         read_netx(net(tmp_path / "a.net", layers))
 
     assert str(caught.value).startswith(str(tmp_path / "a.net"))
+
+
+def _claims(layer: h5py.Group) -> None:
+    _replace(layer, "weight", shape=(2**30, 2**30), dtype="f4", chunks=(1024, 1024))
+
+
+def _elsewhere(layer: h5py.Group) -> None:
+    _replace(layer, "weight", shape=(2, 2), dtype="f8", external=[("/etc/hostname", 0, 32)])
+
+
+def _not_finite(layer: h5py.Group) -> None:
+    layer["weight"][0, 0] = np.nan
+
+
+def _out_of_the_file(layer: h5py.Group) -> None:
+    del layer["neuron"]
+    layer["neuron"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_claims, r"claims .* elements"),
+        (_elsewhere, r"keeps its data in another file; refused"),
+        (_not_finite, r"holds a number that is not finite"),
+        (_out_of_the_file, r"is a link, perhaps out of the file; refused"),
+    ],
+)
+def test_a_spoilt_layer_file_is_one_clear_error_in_bounded_memory(
+    tmp_path: Path, change: Callable[[h5py.Group], None], message: str
+) -> None:
+    file = net(tmp_path / "a.net", {"0": dense()})
+    with h5py.File(file, "r+") as held:
+        change(held["layer/0"])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(FileError, match=message):
+        read_netx(file)
+
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < GROWTH
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_a_layer_file_that_was_cut_short_is_refused(tmp_path: Path, share: float) -> None:
+    data = net(tmp_path / "a.net", {"0": dense()}).read_bytes()
+    (tmp_path / "b.net").write_bytes(data[: int(len(data) * share)])
+
+    with pytest.raises(FileError, match=r"b.net: "):
+        read_netx(tmp_path / "b.net")

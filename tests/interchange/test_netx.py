@@ -59,7 +59,7 @@ def chains(draw: Draw) -> QuantizedNetwork:
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(network=chains())
 def test_a_chain_comes_back_to_the_last_bit(network: QuantizedNetwork) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ def test_a_chain_comes_back_to_the_last_bit(network: QuantizedNetwork) -> None:
         assert file.read_bytes() == first
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(network=chains(), seed=seeds())
 def test_its_layers_alone_spike_the_same(network: QuantizedNetwork, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -100,7 +100,7 @@ def _neurons(layer: dict[str, Any], seen: NDArray[np.float64]) -> NDArray[np.boo
     return out
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(made=files(), seed=seeds())
 def test_layers_spike_as_they_were_trained(made: tuple[Layers, int], seed: int) -> None:
     layers, inputs = made
