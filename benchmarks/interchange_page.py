@@ -61,6 +61,11 @@ def cells(name: str, found: Result) -> list[str]:
     return ["read", made, *integer_cells(name, found)]
 
 
+def cores(found: Result) -> str:
+    """How many cores of which chip."""
+    return f"{found['cores']} core{'s' if found['cores'] > 1 else ''} of {found['chip']}"
+
+
 def state_cells(found: Result) -> list[str]:
     """Why the numbers of a state dict have no network on a chip."""
     return [
@@ -83,7 +88,7 @@ def nir_cells(found: Result) -> list[str]:
     return [
         f"{recorded} (all 10,000 samples)",
         f"{found['right_float']} of {of} in real numbers, {found['right_deployed']} of {of} on"
-        f" {found['cores']} cores of {found['chip']} ({found['timesteps']} timesteps of"
+        f" {cores(found)} ({found['timesteps']} timesteps of"
         f" {found['microseconds'] / 1000:g} ms)",
     ]
 
@@ -110,11 +115,11 @@ def integer_cells(name: str, found: Result) -> list[str]:
         of = found["samples"]
         return [
             f"{found['right_recorded']} of {of}",
-            f"{found['right_deployed']} of {of}, on {found['cores']} cores of {found['chip']}",
+            f"{found['right_deployed']} of {of}, on {cores(found)}",
         ]
     return [
         "",
-        f"on {found['cores']} cores of {found['chip']}; {found['differ']} of {found['bits']:,} bits"
+        f"on {cores(found)}; {found['differ']} of {found['bits']:,} bits"
         f" differ between Lava, the simulator and the integers ({found['samples']} random samples,"
         f" {found['spikes']:,} spikes)",
     ]
