@@ -13,10 +13,10 @@ import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
+from interchange_page import RESULTS, TABLE, Result, document
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -38,15 +38,13 @@ from toolchain.network import (
     QuantizedProjection,
 )
 from toolchain.raster import Raster
+from toolchain.train.state import read_state
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "interchange.json"
-TABLE = HERE.parent / "docs" / "interchange-results.md"
 PACKAGES = ("h5py", "lava-nc", "nir", "numpy", "scipy")
 CHIP = "loihi1"
+PACKER = "akin"
 MICROSECONDS = 3000  # of an event camera's time in one timestep, for the network of IF neurons
 BoolArray = NDArray[np.bool_]
-Result = dict[str, Any]
 
 # file -> (options it needs; NIR says neither)
 NIR_OPTIONS = {
@@ -81,7 +79,7 @@ def right(spikes: BoolArray, labels: NDArray[np.int64]) -> int:
 def put(network: Network | QuantizedNetwork) -> Artifact:
     """A network on the chip; integers as they are."""
     profile = find_profile(CHIP)
-    return map_network(network, profile, placer="first-fit", watch=ignore).artifact
+    return map_network(network, profile, packer=PACKER, placer="in-order", watch=ignore).artifact
 
 
 def first_three(network: Network | QuantizedNetwork) -> Result:
@@ -126,6 +124,7 @@ def convolutional(shared: Path, name: str) -> Result:
         "right_float": sum(trained),
         "right_deployed": right(raster.raster.spikes[network.output], labels),
         "cores": len(artifact.cores),
+        "chip": CHIP,
         "recorded": recorded,
     }
 
@@ -198,6 +197,7 @@ def mnist(shared: Path) -> Result:
     names = [p.name for p in network.populations]
     return first_three(network) | {
         "cores": len(artifact.cores),
+        "chip": CHIP,
         "samples": raster.samples,
         "bits": sum(int(rasters["lava"][name].size) for name in names),
         "spikes": sum(int(rasters["lava"][name].sum()) for name in names),
@@ -250,14 +250,64 @@ def slayer(shared: Path) -> Result:
         "right_deployed": right(ran.raster.spikes["fc2"], labels),
         "right_recorded": 91,
         "cores": len(artifact.cores),
+        "chip": CHIP,
     }
 
 
-def refused(shared: Path, name: str) -> Result:
-    """A file of no format that is imported."""
+def recurrent(shared: Path, name: str) -> Result:
+    """A state dict of the tinyRSNN models: read, and why no module of norse can hold it.
+
+    Its neurons as their makers give them (fmi-basel/neural-decoding-RSNN, challenge/custom/lif.py;
+    conf/model/tinyRSNN.yaml, conf/data/data-default.yaml): 96 inputs, 64 neurons with a loop, two
+    readouts.
+    """
+    state, _ = read_state(shared / "models" / name)
+    taus = {key: np.log1p(np.exp(state[key].double().numpy())) for key in _TAUS}
+    loss_u, loss_v = (1 - np.exp(-_STEP / (taus[key] * tau)) for key, tau in _TAUS.items())
+    kinds = len(np.unique(np.stack([loss_u, loss_v]), axis=1).T)
+    weights = [state[f"con{place}.op.weight"].double().numpy() for place in (1, 2)]
+    rng = np.random.default_rng(0)
+    shown = rng.random((8, 500, weights[0].shape[1])) < _RATE * _STEP
+    theirs, ours = (tiny_rsnn(shown, weights, loss_u, loss_v, deaf=deaf) for deaf in (True, False))
     return {
-        "refused": "a torch state dict without its module; train's own-module path reads modules"
+        "state": sum(int(np.count_nonzero(one)) for one in weights),
+        "decays": kinds,
+        "neurons": len(loss_u),
+        "bits": int(theirs.size),
+        "spikes": int(theirs.sum()),
+        "differ": int((theirs != ours).sum()),
     }
+
+
+_STEP, _RATE = 4e-3, 20  # seconds of a timestep; spikes per second of an input
+_TAUS = {"group2.syn_param": 10e-3, "group2.mem_param": 20e-3}  # parameter -> seconds
+
+
+def tiny_rsnn(
+    shown: BoolArray,
+    weights: list[NDArray[np.float64]],
+    loss_u: NDArray[np.float64],
+    loss_v: NDArray[np.float64],
+    *,
+    deaf: bool,
+) -> BoolArray:
+    """(samples, timesteps, neurons) spikes; `deaf`: v stays 0 in the timestep after a spike.
+
+    That is its makers' reset, which takes the arriving current along; the chip's does not.
+    """
+    samples, timesteps, _ = shown.shape
+    u, v = (np.zeros((samples, len(loss_u))) for _ in range(2))
+    out = np.zeros((samples, timesteps, len(loss_u)), bool)
+    for t in range(timesteps):
+        last = out[:, t - 1] if t else np.zeros_like(out[:, 0])
+        v = (
+            ((1 - loss_v) * v + loss_v * u) * ~last
+            if deaf
+            else (1 - loss_v) * v * ~last + loss_v * u
+        )
+        out[:, t] = v > 1
+        u = (1 - loss_u) * u + shown[:, t] @ weights[0].T + out[:, t] @ weights[1].T
+    return out
 
 
 def cases(shared: Path) -> dict[str, Callable[[], Result]]:
@@ -276,7 +326,7 @@ def cases(shared: Path) -> dict[str, Callable[[], Result]]:
         elif name in special:
             found[name] = lambda one=special[name]: one(shared)  # type: ignore[misc]
         elif name.endswith(".pth"):
-            found[name] = lambda name=name: refused(shared, name)  # type: ignore[misc]
+            found[name] = lambda name=name: recurrent(shared, name)  # type: ignore[misc]
     return found
 
 
@@ -304,116 +354,6 @@ def main(shared: Path, only: str) -> None:
     results["packages"] = {name: importlib.metadata.version(name) for name in PACKAGES}
     RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     TABLE.write_text(document(results))
-
-
-def document(results: Result) -> str:
-    """The page, from the results alone."""
-    files: dict[str, Result] = results["files"]
-    rows = [
-        "| file | verdict | what it is | recorded by its makers | ours |",
-        "|---|---|---|---|---|",
-    ]
-    rows += [
-        "| " + " | ".join([f"`{name}`", *cells(name, found)]) + " |"
-        for name, found in sorted(files.items())
-    ]
-    repaired = [
-        f"- `{name}`: {note}"
-        for name, found in sorted(files.items())
-        for note in found.get("notes", [])
-    ]
-    versions = ", ".join(f"{name} {number}" for name, number in results["packages"].items())
-    measured = f"Measured with Python {results['python']}: {versions}."
-    heading = "## What was repaired, chosen or changed"
-    ours = read_by_others(results.get("lava_dl_reader", {}))
-    lines = [INTRODUCTION, *rows, "", ENDING, "", *ours, heading, "", *repaired, "", measured, ""]
-    return "\n".join(lines)
-
-
-def read_by_others(found: dict[str, dict[str, int]]) -> list[str]:
-    """What lava-dl's own reader makes of our layer files (`benchmarks/netx_reader.py`)."""
-    if not found:
-        return []
-    head = ["## Ours in lava-dl's own reader", "", READER]
-    rows = ["| layers | networks | bits compared | spikes | differ |", "|---|---|---|---|---|"]
-    rows += [
-        f"| {kind} | {one['networks']} | {one['bits']:,} | {one['spikes']:,} | {one['differ']} |"
-        for kind, one in sorted(found.items())
-    ]
-    return [*head, *rows, ""]
-
-
-def cells(name: str, found: Result) -> list[str]:
-    """Verdict, content, what was recorded, and what we find."""
-    if "refused" in found:
-        return ["refused", found["refused"], "", ""]
-    made = f"{found['neurons']:,} neurons, {found['synapses']:,} synapses"
-    if "dt" in found:
-        made += f"; dt {found['dt']:g} s"
-        return ["read", made, *nir_cells(found)]
-    return ["read", made, *integer_cells(name, found)]
-
-
-def nir_cells(found: Result) -> list[str]:
-    """What was recorded and found for a NIR file: accuracies, or its neurons' parameters."""
-    if "right_float" not in found:
-        decays = "; ".join(f"`{n}` {u:g}, {v:g}, {t:g}" for n, u, v, t in found["decays"])
-        return ["", f"decay_u, decay_v, threshold: {decays}"]
-    recorded = ", ".join(f"{name} {value:.2%}" for name, value in found["recorded"].items())
-    of = found["samples"]
-    return [
-        f"{recorded} (all 10,000 samples)",
-        f"{found['right_float']} of {of} in real numbers, {found['right_deployed']} of {of} on"
-        f" {found['cores']} cores of {CHIP} ({found['timesteps']} timesteps of"
-        f" {found['microseconds'] / 1000:g} ms)",
-    ]
-
-
-def integer_cells(name: str, found: Result) -> list[str]:
-    """What was recorded and found for a network of integers."""
-    if "layer1" in found:
-        return [
-            "spikes of both layers, 15 timesteps",
-            "; ".join(
-                f"{layer}: {found[layer]['differ']} of {found[layer]['bits']:,} bits differ"
-                f" ({found[layer]['spikes']:,} spikes)"
-                for layer in ("layer1", "layer2")
-            ),
-        ]
-    if "strict" in found:
-        return [
-            f"SLAYER's raster, {found['spikes']:,} spikes",
-            f"{found['at_threshold']['differ']} of {found['bits']:,} bits differ where v at the"
-            f" threshold spikes, as in the recording; {found['strict']['differ']:,} where it does"
-            " not, as on the chip and in Lava",
-        ]
-    if "right_recorded" in found:
-        of = found["samples"]
-        return [
-            f"{found['right_recorded']} of {of}",
-            f"{found['right_deployed']} of {of}, on {found['cores']} cores of {CHIP}",
-        ]
-    return [
-        "",
-        f"on {found['cores']} cores of {CHIP}; {found['differ']} of {found['bits']:,} bits differ"
-        f" between Lava, the simulator and the integers ({found['samples']} random samples,"
-        f" {found['spikes']:,} spikes)",
-    ]
-
-
-INTRODUCTION = """# Networks of others, read
-
-Written by `benchmarks/interchange.py` from `benchmarks/results/interchange.json`: every network of
-a collection that others trained, what became of it, and, where its makers recorded what it does,
-how close ours is. [interchange.md](interchange.md) says how files are read. NIR files were read
-with `--reset zero`.
-"""
-READER = """Random networks written by `export netx`, read by lava-dl's reader (commit d825ac5) with
-`reset_offset=1` and run by Lava; its output is two timesteps late, one for each layer.
-"""
-ENDING = """Files without a recording beside them show their neurons' parameters. The Oxford raster
-was recorded with `v >= threshold`; today's SLAYER, Lava and the chip ask for `v > threshold`. So
-ours is equal to it under the rule it was made by, and the deployed network is not."""
 
 
 if __name__ == "__main__":

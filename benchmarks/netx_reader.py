@@ -21,7 +21,7 @@ from typing import Any
 import click
 import lava
 import numpy as np
-from interchange import RESULTS, TABLE, document
+from interchange_page import RESULTS, TABLE, document
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 

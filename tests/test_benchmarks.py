@@ -56,7 +56,7 @@ def test_the_table_of_networks_of_others_is_written_from_its_results(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    others = importlib.import_module("interchange")
+    others = importlib.import_module("interchange_page")
     results = json.loads(others.RESULTS.read_text())
 
     assert others.TABLE.read_text() == others.document(results)

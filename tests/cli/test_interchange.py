@@ -113,3 +113,42 @@ def test_formats_are_listed(shell: Shell) -> None:
     assert code == 0
     assert "nir" in out
     assert "netx" in out
+
+
+def test_a_torch_module_and_its_state_become_a_network_that_spikes_alike(
+    shell: Shell, tmp_path: Path
+) -> None:
+    torch = pytest.importorskip("torch")
+    (tmp_path / "mine.py").write_text(
+        "import norse.torch as norse\nfrom torch import nn\n"
+        "def build():\n"
+        "    return norse.SequentialState(nn.Linear(6, 4, bias=False), norse.LIF())\n"
+    )
+    torch.save({"0.weight": torch.full((4, 6), 2.0)}, tmp_path / "a.pth")
+    torch.save({"0.weigth": torch.ones(3)}, tmp_path / "b.pth")
+    call = ("import", "torch", f"{tmp_path / 'mine.py'}:build", "--example", "6",
+            "--out", tmp_path / "network")  # fmt: skip
+
+    code, out, _ = shell(*call, "--state", tmp_path / "a.pth", "--json")
+
+    told = json.loads(out)
+    assert code == 0
+    assert told["example"]["spikes"] > 0
+    assert told["example"]["differ"] == 0
+    assert shell("check", tmp_path / "network", "--chip", "tiny")[0] == 0
+    code, out, _ = shell(*call)
+    assert "are those that build() gave it; --state reads others" in out
+    code, _, problem = shell(*call, "--state", tmp_path / "b.pth")
+    assert code == 2
+    assert "missing from the file: '0.weight'" in problem
+    assert "not in the module: '0.weigth'" in problem
+    code, _, problem = shell("import", "torch", "mine.py", "--example", "6", "--out", tmp_path)
+    assert code == 2
+    assert "must be FILE.py:FUNCTION" in problem
+
+
+def test_an_unknown_format_is_answered_with_the_nearest(shell: Shell) -> None:
+    code, _, problem = shell("import", "onx")
+    assert code == 2
+    assert "no format 'onx'; did you mean 'onnx'?" in problem
+    assert shell("export", "torch")[0] == 2

@@ -22,6 +22,7 @@ class Written:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
     last: str = "x"
+    opset: int = 17
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -51,14 +52,16 @@ class Written:
         numbers = [self.rng.uniform(0.5, 1.5, channels) for _ in range(4)]
         return self.add("BatchNormalization", *(self.constant(part) for part in numbers))
 
-    def model(self, opset: int = 17) -> onnx.ModelProto:
+    def model(self, opset: int = 0) -> onnx.ModelProto:
         given = helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)
         out = helper.make_tensor_value_info(self.last, TensorProto.FLOAT, None)
         graph = helper.make_graph(self.nodes, "g", [given], [out], self.constants)
-        opsets = [helper.make_opsetid("", opset)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        opsets = [helper.make_opsetid("", opset or self.opset)]
+        return helper.make_model(
+            graph, opset_imports=opsets, ir_version=10 if self.opset > 17 else 8
+        )
 
-    def save(self, folder: Path, opset: int = 17) -> Path:
+    def save(self, folder: Path, opset: int = 0) -> Path:
         file = folder / "net.onnx"
         file.write_bytes(self.model(opset).SerializeToString())
         return file
@@ -126,7 +129,95 @@ def other_parts() -> Written:
     return g
 
 
-STYLES = {"torch": torch_style, "keras": keras_style, "other": other_parts}
+def dynamo_style() -> Written:
+    """(1, 10, 10): torch 2.13 with dynamo=True: every attribute spelt out, norms folded."""
+    g = Written(shape=("n", 1, 10, 10), seed=6, opset=20)
+    plain = {"auto_pad": "NOTSET", "dilations": [1, 1], "strides": [1, 1], "group": 1}
+    mean = {"count_include_pad": 1, "ceil_mode": 0, "auto_pad": "NOTSET", "pads": [0, 0, 0, 0]}
+    g.add("Sub", g.constant(np.float32(0.5)))
+    g.add("Div", g.constant(np.float32(0.25)))
+    g.conv(4, 1, 3, 3, **plain, pads=[1, 1, 1, 1], kernel_shape=[3, 3])
+    first = g.add("Relu")
+    g.conv(4, 2, 3, 3, **plain | {"group": 2}, pads=[1, 1, 1, 1], kernel_shape=[3, 3])
+    g.add("Add", first)
+    g.add("Clip", g.constant(np.float32(0)), g.constant(np.float32(6)))
+    g.add("AveragePool", **mean, kernel_shape=[3, 3], strides=[3, 3])
+    g.add("ReduceMean", g.constant(np.array([-1])), keepdims=1, noop_with_empty_axes=0)
+    g.add("Reshape", g.constant(np.array([-1, 12])), allowzero=1)
+    g.add("Gemm", g.weights(6, 12), g.weights(6), alpha=1.0, transA=0, transB=1)
+    g.add("Relu")
+    g.add("Gemm", g.weights(3, 6), g.weights(3), alpha=1.0, beta=1.0, transA=0, transB=1)
+    return g
+
+
+def tf2onnx_style() -> Written:
+    """(8, 8, 1), channels last: tf2onnx 1.17 of Keras: a norm as Mul and Add, one channel
+    reshaped in place of a Transpose, uneven pads, and a Flatten that asks for the batch."""
+    g = Written(shape=("n", 8, 8, 1), seed=7)
+    g.add("Mul", g.constant(np.float32(0.5)))
+    g.add("Add", g.constant(np.float32(0.0)))
+    g.add("Reshape", g.constant(np.array([-1, 1, 8, 8])))
+    g.conv(6, 1, 3, 3, dilations=[1, 1], strides=[1, 1], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    g.add("Mul", g.weights(1, 6, 1, 1))
+    g.add("Add", g.weights(1, 6, 1, 1))
+    g.add("Relu")
+    g.add("Conv", g.weights(6, 1, 3, 3), group=6, strides=[1, 1], kernel_shape=[3, 3])
+    g.add("Reshape", g.constant(np.array([-1, 6, 6, 6])))
+    pooled = g.add("AveragePool", strides=[2, 2], kernel_shape=[3, 3], pads=[0, 0, 1, 1])
+    last = g.add("Transpose", perm=[0, 2, 3, 1])
+    g.add("Gather", g.constant(np.array([0, 2, 3, 1])), source=g.add("Shape", source=pooled))
+    g.add("Cast", to=TensorProto.INT32)
+    zero, one = g.constant(np.array([0])), g.constant(np.array([1]))
+    g.add("Slice", zero, one, zero)
+    g.add("Concat", g.constant(np.array([-1], np.int32)), axis=0)
+    g.add("Reshape", g.add("Cast", to=TensorProto.INT64), source=last)
+    g.add("Unsqueeze", g.constant(np.array([1])))
+    g.add("Squeeze", g.constant(np.array([1])))
+    g.add("MatMul", g.weights(54, 5))
+    g.add("Add", g.weights(5))
+    return g
+
+
+def keras3_style() -> Written:
+    """(7, 6, 2), channels last: keras 3.15 on torch: a Cast behind everything, pads put together
+    from empty pieces and turned about, and means whose edges stand twice."""
+    g = Written(shape=("n", 7, 6, 2), seed=8, opset=20)
+    g.add("Cast", to=TensorProto.FLOAT)
+    given = g.add("Transpose", perm=[0, 3, 1, 2])
+    none = g.add("ConstantOfShape", source=g.constant(np.array([4])), value=_zero())
+    g.add("Concat", none, source=g.constant(np.array([0, 1, 1, 0])), axis=0)
+    g.add("Reshape", g.constant(np.array([-1, 2])))
+    back = [g.constant(np.array([part])) for part in (-1, -(2**63) + 1, 0, -1)]
+    g.add("Slice", *back)
+    g.add("Transpose", perm=[1, 0])
+    pads = g.add("Reshape", g.constant(np.array([-1])))
+    g.add("Pad", pads, "", source=given, mode="constant")
+    g.add("Conv", g.weights(4, 2, 3, 3))
+    g.add("Transpose", perm=[0, 2, 3, 1])
+    g.add("Add", g.weights(4))
+    g.add("Cast", to=TensorProto.FLOAT)
+    g.add("Relu")
+    g.add("Transpose", perm=[0, 3, 1, 2])
+    g.add("Pad", g.constant(np.array([0, 0, 0, 1, 0, 0, 1, 0])), mode="edge")
+    g.add("AveragePool", kernel_shape=[3, 3], strides=[2, 2], count_include_pad=0)
+    g.add("Transpose", perm=[0, 2, 3, 1])
+    g.add("ReduceMean", g.constant(np.array([1, 2])), keepdims=0)
+    g.add("MatMul", g.weights(4, 3))
+    return g
+
+
+def _zero() -> onnx.TensorProto:
+    return numpy_helper.from_array(np.zeros(1, np.int64))
+
+
+STYLES = {
+    "torch": torch_style,
+    "keras": keras_style,
+    "other": other_parts,
+    "dynamo": dynamo_style,
+    "tf2onnx": tf2onnx_style,
+    "keras3": keras3_style,
+}
 
 
 def shapes(written: Written) -> Sequence[int]:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.interchange.graphs import chain, lif, linear, write
+from tests.interchange.layers import average, dense, net
 from toolchain.errors import FileError, InputError, UnsupportedError
 from toolchain.interchange.netx_in import read_netx
 from toolchain.interchange.nir_in import read_nir
@@ -232,29 +233,6 @@ def test_no_file_and_no_hdf5_are_told_apart(tmp_path: Path) -> None:
         read(tmp_path / "text.nir")
 
 
-def net(path: Path, layers: dict[str, dict[str, Any]]) -> Path:
-    """A .net file of these layers."""
-    with h5py.File(path, "w") as file:
-        for number, fields in layers.items():
-            group = file.create_group(f"layer/{number}")
-            for name, value in fields.items():
-                group[name] = value
-    return path
-
-
-def dense(**given: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = {
-        "type": np.array([b"dense"]),
-        "shape": np.array([2]),
-        "weight": np.full((2, 2), 4.0),
-        "neuron/type": "CUBA",
-        "neuron/iDecay": 4096,
-        "neuron/vDecay": 10,
-        "neuron/vThMant": 5,
-    }
-    return plain | given
-
-
 @pytest.mark.parametrize(
     ("layers", "kind", "message"),
     [
@@ -270,7 +248,17 @@ def dense(**given: Any) -> dict[str, Any]:
         ({"0": dense(**{"neuron/vThMant": 2**30})}, UnsupportedError, r"threshold must be"),
         ({"0": dense(**{"neuron/gradedSpike": True})}, UnsupportedError, r"carry values"),
         ({"0": dense(type=np.array([b"convT"]))}, UnsupportedError, r"no such layer is known"),
-        ({"0": dense(delay=np.array([1, 2]), bias=np.ones(2))}, UnsupportedError, r"a delay besid"),
+        ({"0": dense(delay=np.array([1, 2]), bias=np.ones(2))}, UnsupportedError, r"--delays inpu"),
+        ({"0": dense(type=np.array([b"dense_rec"]), delay=1)}, UnsupportedError, r"beside a loop"),
+        ({"0": dense(delay=np.arange(3))}, FileError, r"delay must be 0..1024 for each neuron"),
+        ({"0": dense(delay=np.array([-1, 2]))}, FileError, r"delay must be 0..1024 for each"),
+        ({"0": dense(**{"neuron/wgtExp": 8})}, UnsupportedError, r"wgtExp must be in -7..7"),
+        ({"0": dense(**{"neuron/weight_exp": 4})}, UnsupportedError, r"weight_exp must be in -3"),
+        ({"0": dense(**{"neuron/weight_exp": 2})}, UnsupportedError, r"off the grid"),
+        ({"0": dense(), "1": average(2)}, UnsupportedError, r"a mean, not spikes; --readout drop"),
+        ({"0": dense(), "1": average(3), "2": dense()}, FileError, r"do not make 3 groups"),
+        ({"0": dense(), "1": average(0), "2": dense()}, FileError, r"do not make 0 groups"),
+        ({"0": average(1)}, UnsupportedError, r"a mean, not spikes"),
         ({"0": dense(type=np.array([b"conv"]))}, InputError, r"give --shape CHANNELS"),
         ({"0": dense(bias=np.array([0.5, 1]))}, FileError, r"bias must be whole numbers"),
     ],
@@ -284,12 +272,50 @@ def test_a_layer_file_without_a_form_says_why(
     assert str(caught.value).startswith(str(tmp_path / "a.net"))
 
 
-def test_a_delayed_layer_spikes_later_neuron_by_neuron(tmp_path: Path) -> None:
-    late = net(tmp_path / "a.net", {"0": dense(delay=np.array([0.0, 2.9]))})
+def _claims(layer: h5py.Group) -> None:
+    _replace(layer, "weight", shape=(2**30, 2**30), dtype="f4", chunks=(1024, 1024))
 
-    network = read_netx(late).network
 
-    assert sorted((edge.delay, edge.weights.nnz) for edge in network.projections) == [
-        (1, 2),
-        (3, 2),
-    ]
+def _elsewhere(layer: h5py.Group) -> None:
+    _replace(layer, "weight", shape=(2, 2), dtype="f8", external=[("/etc/hostname", 0, 32)])
+
+
+def _not_finite(layer: h5py.Group) -> None:
+    layer["weight"][0, 0] = np.nan
+
+
+def _out_of_the_file(layer: h5py.Group) -> None:
+    del layer["neuron"]
+    layer["neuron"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_claims, r"claims .* elements"),
+        (_elsewhere, r"keeps its data in another file; refused"),
+        (_not_finite, r"holds a number that is not finite"),
+        (_out_of_the_file, r"is a link, perhaps out of the file; refused"),
+    ],
+)
+def test_a_spoilt_layer_file_is_one_clear_error_in_bounded_memory(
+    tmp_path: Path, change: Callable[[h5py.Group], None], message: str
+) -> None:
+    file = net(tmp_path / "a.net", {"0": dense()})
+    with h5py.File(file, "r+") as held:
+        change(held["layer/0"])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(FileError, match=message):
+        read_netx(file)
+
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < GROWTH
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_a_layer_file_that_was_cut_short_is_refused(tmp_path: Path, share: float) -> None:
+    data = net(tmp_path / "a.net", {"0": dense()}).read_bytes()
+    (tmp_path / "b.net").write_bytes(data[: int(len(data) * share)])
+
+    with pytest.raises(FileError, match=r"b.net: "):
+        read_netx(tmp_path / "b.net")

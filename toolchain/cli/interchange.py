@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
 from toolchain import codec
+from toolchain.cli.lazy import LazyGroup
 from toolchain.cli.output import say, say_json
 from toolchain.errors import InputError
 from toolchain.network import Network
 
-# format -> what it is; its commands are import_command and export_command of interchange_FORMAT.
-FORMATS = {
+_FORMATS = {
     "nir": "Neuromorphic Intermediate Representation: norse, snnTorch, sinabs, Rockpool, ...",
     "netx": "lava-dl's layer files (.net), on the chip's integers.",
     "onnx": "Feed-forward networks of deep learning, and the deployed network as integers.",
 }
+IMPORTS = {
+    name: (f"interchange_{name}.import_command", text)
+    for name, text in {
+        **_FORMATS,
+        "torch": "A trained module of torch and norse: a Python file and its state dict.",
+    }.items()
+}
+EXPORTS = {name: (f"interchange_{name}.export_command", text) for name, text in _FORMATS.items()}
 
 
-class FormatGroup(click.Group):
-    """A group whose commands are the formats, each imported when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every format."""
-        return list(FORMATS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a format."""
-        if cmd_name not in FORMATS:
-            return None
-        module = import_module(f"toolchain.cli.interchange_{cmd_name}")
-        command: click.Command = getattr(module, f"{self.name}_command")
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of formats, without importing what reads them."""
-        with formatter.section("Formats"):
-            formatter.write_dl(list(FORMATS.items()))
-
-
-@click.group("import", cls=FormatGroup)
+@click.group("import", cls=LazyGroup, table=IMPORTS, what="format")
 def import_command() -> None:
     """Read another tool's network and write one that check and map accept.
 
@@ -51,13 +37,15 @@ def import_command() -> None:
     """
 
 
-@click.group("export", cls=FormatGroup)
+@click.group("export", cls=LazyGroup, table=EXPORTS, what="format")
 def export_command() -> None:
     """Write a network for other tools, and say what they will not learn from the file."""
 
 
-def tell_import(imported: Any, source: Path, out: Path, *, as_json: bool) -> None:
-    """Write an imported network's folder and say what it holds."""
+def tell_import(
+    imported: Any, source: Path, out: Path, *, as_json: bool, more: dict[str, Any] | None = None
+) -> None:
+    """Write an imported network's folder and say what it holds; `more` joins the JSON answer."""
     network = imported.network
     name, other = ("network", "quantized")[:: 1 if isinstance(network, Network) else -1]
     if (out / f"{other}.json").exists():
@@ -71,7 +59,7 @@ def tell_import(imported: Any, source: Path, out: Path, *, as_json: bool) -> Non
         "notes": list(imported.notes),
     }
     if as_json:
-        say_json(answer)
+        say_json(answer | (more or {}))
         return
     for note in imported.notes:
         say(f"- {note}")

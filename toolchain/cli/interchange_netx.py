@@ -25,17 +25,37 @@ from toolchain.network import QuantizedNetwork
     metavar="C,H,W",
     help="The input's shape, where the first layer is a convolution and the file does not say it.",
 )
+@click.option(
+    "--delays",
+    type=click.Choice(["inputs", "outputs"]),
+    help="What a neuron's delay is of: its inputs, as lava-dl's reader runs it, or its spikes, as"
+    " SLAYER trains it. Needed beside a bias or a loop, where they differ.",
+)
+@click.option(
+    "--readout",
+    type=click.Choice(["drop"]),
+    help="drop: leave out averages at the end, so that the neurons before them are the output.",
+)
 @json_option
-def import_command(file: Path, out: Path, shape: str | None, as_json: bool) -> None:
+def import_command(
+    file: Path,
+    out: Path,
+    shape: str | None,
+    delays: str | None,
+    readout: str | None,
+    as_json: bool,
+) -> None:
     """Read a layer file of lava-dl (.net, HDF5).
 
     It holds the chip's integers; they are taken as they are, and nothing is rounded.
     """
-    imported = interchange_room().IMPORTERS["netx"](file, shape=_extents(shape))
+    room = interchange_room()
+    imported = room.IMPORTERS["netx"](file, shape=extents(shape), delays=delays, readout=readout)
     tell_import(imported, file, out, as_json=as_json)
 
 
-def _extents(text: str | None) -> tuple[int, ...] | None:
+def extents(text: str | None) -> tuple[int, ...] | None:
+    """A shape as it is typed; InputError where it is none."""
     if text is None:
         return None
     try:

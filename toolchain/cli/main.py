@@ -7,66 +7,64 @@ import json
 import os
 import sys
 import traceback
-from importlib import import_module
 from typing import Any
 
 import click
 
 from toolchain import __version__
+from toolchain.cli.lazy import LazyGroup
 
-# name -> (module, what it does); a command's module is imported when the command is called.
+# name -> (module.function, what it does), imported when the command is called.
 COMMANDS = {
-    "demo": ("demo", "Train, map, run on Lava and verify: the whole way in a few minutes."),
-    "train": ("train", "Train a spiking network sparse from scratch."),
-    "check": ("mapping", "Say whether a network fits a chip, and list every limit it breaks."),
-    "map": ("mapping", "Turn a trained network into what a chip's cores load."),
-    "encode": ("encoding", "Turn raw samples into a stimulus, by the artifact's own encoding."),
-    "run": ("running", "Run an artifact on a stimulus and record who spiked when."),
-    "verify": ("running", "Prove that an artifact spikes alike everywhere, bit for bit."),
-    "import": ("interchange", "Read a network of another tool: NIR, lava-dl's netx, ONNX."),
-    "export": ("interchange", "Write a network for another tool: NIR, lava-dl's netx, ONNX."),
-    "report": ("reporting", "Show what a folder holds, as text, JSON or one HTML page."),
-    "inspect": ("reporting", "Say what a file or folder is and what is in it."),
-    "chips": ("chips", "List, show and compare the chips that are known."),
-    "backends": ("environment", "List what an artifact can run on, and what is ready."),
-    "doctor": ("environment", "Say whether everything is installed, and how to mend it."),
+    "demo": (
+        "demo.demo_command",
+        "Train, map, run on Lava and verify: the whole way in a few minutes.",
+    ),
+    "train": ("train.train_command", "Train a spiking network sparse from scratch."),
+    "check": (
+        "mapping.check_command",
+        "Say whether a network fits a chip, and list every limit it breaks.",
+    ),
+    "map": ("mapping.map_command", "Turn a trained network into what a chip's cores load."),
+    "encode": (
+        "encoding.encode_command",
+        "Turn raw samples into a stimulus, by the artifact's own encoding.",
+    ),
+    "run": ("running.run_command", "Run an artifact on a stimulus and record who spiked when."),
+    "verify": (
+        "running.verify_command",
+        "Prove that an artifact spikes alike everywhere, bit for bit.",
+    ),
+    "import": (
+        "interchange.import_command",
+        "Read a network of another tool: NIR, lava-dl's netx, ONNX.",
+    ),
+    "export": (
+        "interchange.export_command",
+        "Write a network for another tool: NIR, lava-dl's netx, ONNX.",
+    ),
+    "report": (
+        "reporting.report_command",
+        "Show what a folder holds, as text, JSON or one HTML page.",
+    ),
+    "inspect": ("reporting.inspect_command", "Say what a file or folder is and what is in it."),
+    "chips": ("chips.chips_command", "List, show and compare the chips that are known."),
+    "backends": (
+        "environment.backends_command",
+        "List what an artifact can run on, and what is ready.",
+    ),
+    "doctor": (
+        "environment.doctor_command",
+        "Say whether everything is installed, and how to mend it.",
+    ),
 }
 DEBUG_VARIABLE = "SNN_DEPLOY_DEBUG"
 INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED = 3, 130, 141
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command when it is called, and not to list it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Commands in the order of the work."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of this name, imported now."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"toolchain.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, which suggests only commands that are imported already."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from toolchain.errors import did_you_mean
-
-            ctx.fail(f"no command '{args[0]}'; {did_you_mean(args[0], COMMANDS)}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands from the table, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="snn-deploy")
 def group() -> None:
     """Train spiking networks sparse, map them onto small cores, prove that they spike as trained.

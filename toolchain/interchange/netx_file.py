@@ -5,9 +5,10 @@ The layout is that of lava-dl 0.6.0 (`slayer/block/base.py`, `export_hdf5`; `net
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import h5py
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from toolchain.errors import FileError, InputError
 from toolchain.interchange.hdf5 import Array, array_at, group_at, members, opened
 
+T = TypeVar("T")
 _MOST_LAYERS = 1_000
 
 
@@ -49,10 +51,15 @@ class Layer:
 
 
 def read_layers(path: Path) -> list[Layer]:
-    """Read a .net file; FileError where it is damaged, hostile, or no such file."""
+    """Read a .net file's layers; FileError where it is damaged, hostile, or no such file."""
+    return read_with(path, lambda file: None)[0]
+
+
+def read_with(path: Path, more: Callable[[h5py.File], T]) -> tuple[list[Layer], T]:
+    """A .net file's layers, and what `more` reads beside them."""
     with opened(path) as file:
         try:
-            return _layers(file)
+            return _layers(file), more(file)
         except InputError as problem:
             raise FileError(f"{path}: {problem}") from problem
 

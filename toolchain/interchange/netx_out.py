@@ -20,6 +20,7 @@ from toolchain.arithmetic import ALIGN_BITS, bias_value
 from toolchain.errors import UnsupportedError
 from toolchain.files import write_bytes
 from toolchain.interchange.hdf5 import MOST_ELEMENTS
+from toolchain.interchange.netx_whole import Made, write_whole
 from toolchain.interchange.record import Exported
 from toolchain.network import (
     QuantizedNetwork,
@@ -39,18 +40,28 @@ def write_netx(network: QuantizedNetwork, file: Path) -> Exported:
 
     Raises UnsupportedError listing everything that the format has no place for.
     """
-    chain = in_causal_order(network)
-    refused = [*_refusals(network, chain)]
+    refused = refusals(network)
     if refused:
         lines = "\n".join(f"  - {line}" for line in refused)
         raise UnsupportedError(f"lava-dl's layer file has no place for:\n{lines}")
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver="earliest") as out:
         layers = out.create_group("layer")
-        for number, population in enumerate(chain):
-            _write_layer(layers.create_group(str(number)), network, population)
+        for number, made in enumerate(layers_of(network)):
+            _write_layer(layers.create_group(str(number)), made)
+        write_whole(out, network)
     write_bytes(file, buffer.getvalue())
     return Exported(files=(file,), losses=tuple(_losses(network)))
+
+
+def refusals(network: QuantizedNetwork) -> list[str]:
+    """What of a network the format has no place for."""
+    return [*_refusals(network, in_causal_order(network))]
+
+
+def layers_of(network: QuantizedNetwork) -> list[Made]:
+    """The layers of a network that is not refused."""
+    return [_layer(network, population) for population in in_causal_order(network)]
 
 
 def _into(
@@ -124,16 +135,12 @@ def _delays(network: QuantizedNetwork, population: QuantizedPopulation) -> IntAr
     return np.maximum(found, 0)
 
 
-def _write_layer(
-    group: h5py.Group, network: QuantizedNetwork, population: QuantizedPopulation
-) -> None:
+def _layer(network: QuantizedNetwork, population: QuantizedPopulation) -> Made:
     ahead = _into(network, population.name)
     loops = _into(network, population.name, loop=True)
-    sources = ahead[0].weights.shape[1]
-    kind = b"dense_rec" if loops else b"dense"
     fields: dict[str, Any] = {
         "shape": np.array([population.size]),
-        "inFeatures": sources,
+        "inFeatures": ahead[0].weights.shape[1],
         "outFeatures": population.size,
         "weight": _dense(ahead),
     }
@@ -145,21 +152,27 @@ def _write_layer(
     late = _delays(network, population)
     if late is not None and late.any():
         fields["delay"] = late
-    group.create_dataset("type", (1,), "S10", [kind])
+    neuron = {
+        "iDecay": population.decay_u + 1,
+        "vDecay": population.decay_v,
+        "vThMant": int(population.threshold[0]),
+        "refDelay": 1,
+        "gradedSpike": False,
+    }
+    return "dense_rec" if loops else "dense", fields, neuron
+
+
+def _write_layer(group: h5py.Group, made: Made) -> None:
+    kind, fields, registers = made
+    group.create_dataset("type", (1,), "S10", [kind.encode()])
     for name, value in fields.items():
         packing = "gzip" if np.size(value) >= 64 else None
         group.create_dataset(name, data=value, compression=packing)
     neuron = group.create_group("neuron")
     neuron.create_dataset("type", data="CUBA", dtype=h5py.string_dtype())
-    registers = {
-        "iDecay": population.decay_u + 1,
-        "vDecay": population.decay_v,
-        "vThMant": int(population.threshold[0]),
-        "refDelay": 1,
-    }
     for name, register in registers.items():
-        neuron.create_dataset(name, data=np.int64(register))
-    neuron.create_dataset("gradedSpike", data=np.bool_(False))
+        plain = np.bool_(register) if isinstance(register, bool) else np.int64(register)
+        neuron.create_dataset(name, data=plain)
 
 
 def _dense(edges: list[QuantizedProjection]) -> NDArray[np.float32]:

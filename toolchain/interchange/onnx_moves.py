@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
+from typing import Literal
 
 import numpy as np
 
@@ -102,10 +103,10 @@ def _slice(node: Node, places: Array, others: Sequence[Array | None]) -> Array:
 
 
 def _pad(node: Node, places: Array, others: Sequence[Array | None]) -> Array:
-    value = others[1] if len(others) > 1 else None
-    if node.attributes.get("mode", "constant") != "constant" or (
-        value is not None and np.any(value != 0)
-    ):
+    value, mode = others[1] if len(others) > 1 else None, node.attributes.get("mode", "constant")
+    if mode not in ("constant", *_REPEATS):
+        raise UnsupportedError(f"pads in the mode '{mode}', which ONNX does not know")
+    if mode == "constant" and value is not None and np.any(value != 0):
         raise UnsupportedError("pads with something other than zeros")
     pads = _axes(others[0])
     given = others[2] if len(others) > 2 else None
@@ -113,7 +114,11 @@ def _pad(node: Node, places: Array, others: Sequence[Array | None]) -> Array:
     widths = [(0, 0)] * places.ndim
     for at, axis in enumerate(axes):
         widths[axis] = (pads[at], pads[at + len(axes)])
+    if min(min(pair) for pair in widths) < 0:
+        raise UnsupportedError("cuts off, as its pads are negative; use a Slice")
     check_size([extent + sum(w) for extent, w in zip(places.shape, widths, strict=True)])
+    if mode in _REPEATS:
+        return np.pad(places, widths, mode=_REPEATS[mode])
     return np.pad(places, widths, constant_values=-1)
 
 
@@ -123,6 +128,11 @@ def _axes(given: Array | None) -> list[int]:
     return [int(number) for number in np.atleast_1d(given).ravel()]
 
 
+_REPEATS: dict[str, Literal["edge", "reflect", "wrap"]] = {
+    "edge": "edge",
+    "reflect": "reflect",
+    "wrap": "wrap",
+}  # ONNX's word -> numpy's: values of the sample once more
 MOVES: dict[str, Callable[[Node, Array, Sequence[Array | None]], Array]] = {
     "Flatten": _flatten,
     "Reshape": _reshape,

@@ -7,12 +7,13 @@ operators mean: https://onnx.ai/onnx/operators, opsets 13 and later.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import inf
+from math import inf, prod
 
 import numpy as np
 
 from toolchain.errors import UnsupportedError
 from toolchain.interchange.affine import (
+    LARGEST_VALUE,
     Affine,
     Shape,
     added,
@@ -158,6 +159,18 @@ def _constant(node: Node, inputs: Sequence[Value], batch: int) -> Array:
     raise UnsupportedError("holds no number")
 
 
+def _constant_of_shape(node: Node, inputs: Sequence[Value], batch: int) -> Array:
+    shape = [int(extent) for extent in array_of(inputs[0]).ravel()]
+    if min(shape, default=1) < 0 or prod(shape) > LARGEST_VALUE:
+        raise UnsupportedError(
+            f"makes a constant of shape {shape}; up to {LARGEST_VALUE:,} numbers are read"
+        )
+    value = np.asarray(node.attributes.get("value", np.zeros(1, np.float32)))
+    if value.size != 1:
+        raise UnsupportedError(f"fills a constant with {value.size} numbers; one")
+    return np.full(shape, value.ravel()[0])
+
+
 def _shape(node: Node, inputs: Sequence[Value], batch: int) -> Array:
     given = inputs[0]
     shape = (batch, *given.shape) if isinstance(given, Affine) else array_of(given).shape
@@ -200,6 +213,7 @@ OPERATORS: dict[str, Operator] = {
     "Concat": _concat,
     "Shape": _shape,
     "Constant": _constant,
+    "ConstantOfShape": _constant_of_shape,
     "Cast": _cast,
     "Identity": _same,
     "Dropout": _same,

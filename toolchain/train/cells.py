@@ -32,15 +32,15 @@ RECURRENT = (LIFRecurrentCell, LIFRecurrent)
 OVER_TIME = (LIF, LIFRecurrent)  # they take all timesteps at once
 
 
-def neuron_reasons(module: Cell) -> Iterator[str]:
-    """Why a neuron of KINDS has no form on the chip wherever it stands."""
+def neuron_reasons(module: Cell, *, to_train: bool = True) -> Iterator[str]:
+    """Why a neuron of KINDS has no form on the chip wherever it stands, or cannot be trained."""
     p, kind = module.p, KINDS[type(module)]
     rates = ("tau_mem_inv", "tau_syn_inv") if kind == "lif" else ("tau_mem_inv",)
     for name in (*rates, "v_th", "v_reset"):
         value = torch.as_tensor(getattr(p, name))
         if value.numel() != 1:
             yield f"has {value.numel()} values of {name}; a population shares one: give one number"
-        elif value.requires_grad:
+        elif to_train and value.requires_grad:
             yield f"trains {name}, which is fixed here; give a number"
         elif name in rates and not 0 < _number(value) * module.dt <= 1:
             yield (
@@ -51,23 +51,29 @@ def neuron_reasons(module: Cell) -> Iterator[str]:
             yield f"v_th = {_number(value):g} must be above 0, where v rests"
         elif name == "v_reset" and _number(value) != 0:
             yield f"v_reset = {_number(value):g}, but the chip resets v to 0; set v_reset = 0"
-    yield from _other_reasons(module, kind)
+    if to_train:
+        yield from _training_reasons(module)
+    if kind == "lifbox" and p.reset_method is not reset_value:
+        yield "subtracts at a spike, but the chip resets v to 0; choose reset_method = reset_value"
 
 
-def _other_reasons(module: Cell, kind: str) -> Iterator[str]:
+def _training_reasons(module: Cell) -> Iterator[str]:
     p = module.p
-    if torch.as_tensor(p.v_leak).detach().abs().max() > 0:
+    if leaks_elsewhere(module):
         yield (
             "starts at v_leak, which is not 0, but v starts at 0 on the chip; to train it, set"
             " v_leak = torch.nn.Parameter(torch.zeros(n)), one for each neuron or channel"
         )
     if p.method != "super":
         yield f"its surrogate gradient is '{p.method}', training has 'super' only; choose that"
-    if kind == "lifbox" and p.reset_method is not reset_value:
-        yield "subtracts at a spike, but the chip resets v to 0; choose reset_method = reset_value"
 
 
-def objections(module: Cell, value: Value) -> Iterator[tuple[str, str]]:
+def leaks_elsewhere(module: Cell) -> bool:
+    """Whether v rests, and in norse starts, elsewhere than at 0."""
+    return bool(torch.as_tensor(module.p.v_leak).detach().abs().max() > 0)
+
+
+def objections(module: Cell, value: Value, *, to_train: bool = True) -> Iterator[tuple[str, str]]:
     """(path, reason) of what leads to a neuron and has no form there; the path '' is its own."""
     parts = as_current(value).parts
     if KINDS[type(module)] == "lif":
@@ -77,8 +83,10 @@ def objections(module: Cell, value: Value) -> Iterator[tuple[str, str]]:
             if part.norm is not None:
                 yield part.norm_path, _NORM
     own, shape = torch.as_tensor(module.p.v_leak), as_current(value).shape
-    if own.requires_grad and shape and own.numel() != shape[0]:
+    if own.requires_grad and to_train and shape and own.numel() != shape[0]:
         yield "", f"trains {own.numel()} v_leak, but has {shape[0]} channels or neurons; as many"
+    if not to_train and shape and own.numel() not in {1, shape[0]}:
+        yield "", f"has {own.numel()} v_leak for {shape[0]} channels or neurons; one, or as many"
     for weighted in (True, False):
         sources = [p.spikes.source for p in parts if (p.weight is not None) == weighted]
         sources = [source for source in sources if source != UNKNOWN]
@@ -151,6 +159,8 @@ def _v_leak(module: Cell, current: Current) -> Tensor:
     own = torch.as_tensor(module.p.v_leak)
     biases = [part.bias for part in current.parts if part.bias is not None]
     total = torch.zeros(channels)
+    if own.numel() in {1, channels}:  # else it was refused
+        total = total + own.detach().flatten().float()
     for bias in biases:
         total = total + bias.detach()
     return total.requires_grad_(bool(biases) or own.requires_grad)

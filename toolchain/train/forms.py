@@ -310,12 +310,12 @@ def _by(shape: Shape | None) -> str:
     return " x ".join(f"{extent}" for extent in shape or ())
 
 
-def reasons(module: nn.Module) -> Iterator[str]:
-    """Why a module of FORMS has no form on the chip wherever it stands."""
+def reasons(module: nn.Module, *, to_train: bool = True) -> Iterator[str]:
+    """Why a module of FORMS has no form on the chip wherever it stands, or cannot be trained."""
     for name, tensor in module.named_parameters(recurse=False):
         if tensor.dtype != torch.float32:
             yield f"'{name}' is {tensor.dtype}, training is in float32; call .float() on the module"
-        if not tensor.requires_grad:
+        if to_train and not tensor.requires_grad:
             yield f"'{name}' is frozen, but everything is trained here; set requires_grad = True"
     match module:
         case nn.Conv1d() | nn.Conv2d():

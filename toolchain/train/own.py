@@ -31,14 +31,7 @@ def from_file(
     seeded from `rng`, so that the module's first weights are the run's. Raises FileError where the
     file cannot be read, InputError with the line where it fails, UnsupportedError from `trace`.
     """
-    with _at_home(file), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**62)))
-        build = _function(_executed(file), file, function)
-        module = _called(build, file, input_shape, classes)
-    if not isinstance(module, nn.Module):
-        raise InputError(
-            f"{file}: {function} returned {type(module).__name__}; it must return a torch.nn.Module"
-        )
+    module = built(file, function, input_shape, classes, seed=int(rng.integers(2**62)))
     model = from_module(module, input_shape, name=f"{file.name}:{function}")
     if model.output.size != classes:
         raise InputError(
@@ -46,6 +39,25 @@ def from_file(
             f" data has {classes} classes; give each class a neuron"
         )
     return model
+
+
+def built(
+    file: Path, function: str, input_shape: Shape, classes: int | None, *, seed: int
+) -> nn.Module:
+    """The module that a function of a Python file returns; the file is executed.
+
+    The function takes nothing, or the input's shape and the number of classes. Raises FileError
+    where the file cannot be read, InputError with the line where it fails.
+    """
+    with _at_home(file), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        build = _function(_executed(file), file, function)
+        module = _called(build, file, input_shape, classes)
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"{file}: {function} returned {type(module).__name__}; it must return a torch.nn.Module"
+        )
+    return module
 
 
 @contextmanager
@@ -85,7 +97,9 @@ def _function(names: dict[str, Any], file: Path, function: str) -> Callable[...,
     raise InputError(f"{file}: has no function '{function}'; {hint}")
 
 
-def _called(build: Callable[..., Any], file: Path, input_shape: Shape, classes: int) -> object:
+def _called(
+    build: Callable[..., Any], file: Path, input_shape: Shape, classes: int | None
+) -> object:
     """What the function returns, given as much as it takes."""
     signature = inspect.signature(build)
     for given in ((input_shape, classes), ()):
@@ -93,6 +107,11 @@ def _called(build: Callable[..., Any], file: Path, input_shape: Shape, classes: 
             signature.bind(*given)
         except TypeError:
             continue
+        if given and classes is None:
+            raise InputError(
+                f"{file}: {build.__name__}{signature} takes the number of classes; give it:"
+                " --classes N"
+            )
         with _blamed(file):
             return build(*given)
     raise InputError(

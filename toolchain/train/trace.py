@@ -43,14 +43,17 @@ with warnings.catch_warnings():
     from norse.torch.utils.state import _is_module_stateful
 
 
-def from_module(module: nn.Module, input_shape: Shape, *, name: str = "the module") -> Model:
+def from_module(
+    module: nn.Module, input_shape: Shape, *, name: str = "the module", to_train: bool = True
+) -> Model:
     """The model that a module describes, for an input of (neurons,) or (channels, height, width).
 
     Tensors are copies. A population is called as its neurons are: by their path in the module.
     Raises UnsupportedError with every part that has no form on the chip, each by its path and
-    class; `name` is what the message calls the whole.
+    class; `name` is what the message calls the whole. With `to_train`, so has every part that can
+    only be deployed: frozen weights, neurons with another surrogate or a v_leak other than 0.
     """
-    walk = _Walk(module=module, input_shape=input_shape)
+    walk = _Walk(module=module, input_shape=input_shape, to_train=to_train)
     walk.follow(graph_of(module, name))
     if walk.refused:
         parts = "\n".join(f"  - {line}" for line in dict.fromkeys(walk.refused))
@@ -59,6 +62,11 @@ def from_module(module: nn.Module, input_shape: Shape, *, name: str = "the modul
             f"{name} ({count} part{'s' if count != 1 else ''} without a form on the chip):\n{parts}"
         )
     return Model(input_shape=input_shape, layers=tuple(walk.layers))
+
+
+def takes_time(module: nn.Module) -> bool:
+    """Whether a module takes all timesteps at once, (timesteps, samples, ...)."""
+    return any(isinstance(one, (*OVER_TIME, Lift)) for one in module.modules())
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,7 @@ class _Walk:
 
     module: nn.Module
     input_shape: Shape
+    to_train: bool
     layers: list[Layer] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     users: dict[int, str] = field(default_factory=dict)  # id of what a module holds -> its path
@@ -163,7 +172,7 @@ class _Walk:
 
     def _form(self, path: str, module: nn.Module, value: Value) -> Value:
         self._check_users(path, module)
-        against = list(reasons(module))
+        against = list(reasons(module, to_train=self.to_train))
         for reason in against:
             self._refuse(path, module, reason)
         if against:
@@ -196,10 +205,10 @@ class _Walk:
     def _neurons(self, path: str, module: nn.Module, value: Value, states: Any) -> _Pair:
         """A population, and what it sends."""
         self._check_users(path, module)
-        against = list(neuron_reasons(module))
+        against = list(neuron_reasons(module, to_train=self.to_train))
         for reason in against:
             self._refuse(path, module, reason)
-        for at, reason in objections(module, value):
+        for at, reason in objections(module, value, to_train=self.to_train):
             self._refuse(at or path, self.module.get_submodule(at) if at else module, reason)
         if any(state is not None for state in states):
             self._refuse(path, module, "gets a state; pass None: each sample starts at 0")
