@@ -22,7 +22,7 @@ COMMANDS = {
     "map": ("mapping", "Turn a trained network into what a chip's cores load."),
     "encode": ("encoding", "Turn raw samples into a stimulus, by the artifact's own encoding."),
     "run": ("running", "Run an artifact on a stimulus and record who spiked when."),
-    "verify": ("running", "Prove that an artifact spikes alike everywhere, bit for bit."),
+    "verify": ("verifying", "Prove that an artifact spikes alike everywhere, bit for bit."),
     "import": ("interchange", "Read a network of another tool: NIR, lava-dl's netx, ONNX."),
     "export": ("interchange", "Write a network for another tool: NIR, lava-dl's netx, ONNX."),
     "report": ("reporting", "Show what a folder holds, as text, JSON or one HTML page."),
