@@ -34,6 +34,7 @@ SUSPECTS: dict[str, Callable[[Question], Iterator[Suspicion]]] = {
     "decays": suspects.decays,
     "reset": suspects.resets,
     "limits and rounding": suspects.limits,
+    "rounding": suspects.both_rounded,
     "bias": suspects.biases,
     "state carried over": suspects.carried,
     "input encoding": suspects.inputs,
