@@ -97,9 +97,10 @@ def exchanged(question: Question) -> Iterator[Suspicion]:
     stands_for = np.arange(own.shape[2])
     for neuron in question.neurons:
         alike = holders.get(_bytes(case.spikes, neuron), [])
-        if not alike or not case.spikes[:, :, neuron].any():
-            return
-        stands_for[neuron] = alike[0]
+        wrong = [other for other in alike if other in question.neurons and other != neuron]
+        if not wrong and (not alike or not case.spikes[:, :, neuron].any()):
+            return  # a silent neuron is like every other silent one: that says nothing
+        stands_for[neuron] = (wrong or alike)[0]
     moved = np.flatnonzero(stands_for != np.arange(len(stands_for)))
     if len(moved) == 0:
         return
