@@ -32,7 +32,7 @@ COMMANDS = {
     ),
     "run": ("running.run_command", "Run an artifact on a stimulus and record who spiked when."),
     "verify": (
-        "running.verify_command",
+        "verifying.verify_command",
         "Prove that an artifact spikes alike everywhere, bit for bit.",
     ),
     "import": (

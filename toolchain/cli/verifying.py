@@ -1,0 +1,160 @@
+"""verify: walk the chain from the trained network to the judged backend, arrow by arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from toolchain.artifact import Artifact, read_artifact
+from toolchain.backends import BACKENDS, get_backend
+from toolchain.cli.diagnosing import show_verdict
+from toolchain.cli.inputs import check_out, read_mappable, read_network, read_stimulus
+from toolchain.cli.output import Watch, Watcher, exit_with, json_option, say_json
+from toolchain.cli.rooms import train_room
+from toolchain.cli.running import artifact_argument, samples_option, stimulus_option
+from toolchain.codec import fingerprint
+from toolchain.errors import InputError
+from toolchain.files import write_json
+from toolchain.network import QuantizedNetwork
+from toolchain.raster import Raster, Recording
+from toolchain.verify.compare import TRAINED
+from toolchain.verify.diagnose import Probe
+from toolchain.verify.verdict import SPECIFICATION, judge
+
+CORES = ("reference", "simulator")  # the interpreters of packed cores
+
+
+@click.command("verify")
+@artifact_argument
+@stimulus_option
+@click.option(
+    "--backend",
+    type=click.Choice(list(BACKENDS)),
+    default="lava",
+    show_default=True,
+    help="The backend that is judged.",
+)
+@click.option(
+    "--against",
+    type=click.Choice(list(BACKENDS)),
+    default="reference",
+    show_default=True,
+    help="The backend that says what is expected.",
+)
+@click.option(
+    "--trained",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="The run that the artifact came from: its accuracy and agreement beside it.",
+)
+@samples_option
+@click.option("--out", type=click.Path(path_type=Path), help="Write the verdict to this file, too.")
+@json_option
+def verify_command(
+    artifact: Path,
+    stimulus: Path,
+    backend: str,
+    against: str,
+    trained: Path | None,
+    samples: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Prove that an artifact spikes alike everywhere: every bit of every population.
+
+    Walks a chain, arrow by arrow: with --trained, the network as it was trained; the quantized
+    network; the packed cores, on the simulator and on the backend of --against; the judged backend.
+    Each must equal the one before it exactly, and there is no tolerance; only what was trained in
+    real numbers is measured, and never called equal. The first arrow that fails is diagnosed:
+    where the spikes part, u and v on both sides, which population is wrong by itself, and what
+    explains every bit of it. Exit code 0: equal; 1: not equal, or nothing was compared.
+    """
+    if out is not None:
+        check_out(out, ".json", never=artifact)
+    loaded = read_artifact(artifact)
+    wanted = read_stimulus(stimulus, samples)
+    with Watcher() as watch:
+        sides = _Trained(trained, loaded, wanted)
+        recorded = sides.recorded | record(loaded, wanted, chain(backend, against), watch)
+        verdict = judge(
+            loaded,
+            recorded,
+            trained=sides.trained,
+            real=sides.real,
+            stimulus=wanted,
+            probe=prober(loaded, trained),
+        )
+    if out is not None:
+        write_json(out, verdict.to_json())
+    if as_json:
+        say_json(verdict.to_json())
+    else:
+        show_verdict(verdict)
+    exit_with(0 if verdict.equal else 1)
+
+
+class _Trained:
+    """What a trained run spikes: on the chip's integers, in real numbers, or both."""
+
+    def __init__(self, run: Path | None, artifact: Artifact, stimulus: Raster) -> None:
+        self.trained = None if run is None else trained_raster(run, artifact, stimulus)
+        self.recorded: dict[str, Raster] = {}
+        self.real: Raster | None = None
+        if run is not None and self.trained is not None and is_exact(run, artifact):
+            self.recorded = {TRAINED: self.trained}
+            self.real = train_room("predict").predict_real(run, stimulus)
+
+
+def chain(backend: str, against: str) -> list[str]:
+    """From the specification to the judged backend, each once; at least two.
+
+    Where the judged one is no interpreter of ours, the simulator has a say before it: it is fast.
+    """
+    between = [] if backend in (SPECIFICATION, *CORES) else ["simulator"]
+    ahead = [name for name in between if name != against]
+    names = list(dict.fromkeys([SPECIFICATION, *ahead, against, backend]))
+    if len(names) == 1:
+        raise InputError(f"'{backend}' against itself proves nothing; choose another --backend")
+    return names
+
+
+def prober(artifact: Artifact, run: Path | None) -> Probe:
+    """Runs a side of the chain again, on a few samples, with u and v of one population."""
+
+    def probe(side: str, stimulus: Raster, population: str) -> Recording:
+        if side == TRAINED:
+            found: Recording = train_room("predict").trace(run, stimulus, population)
+            return found
+        return get_backend(side).run(artifact, stimulus, states=[population])
+
+    return probe
+
+
+def record(
+    artifact: Artifact, stimulus: Raster, backends: Sequence[str], watch: Watch
+) -> dict[str, Raster]:
+    """Backend -> raster; every backend is asked whether it is ready before the first one runs."""
+    ready = {name: get_backend(name) for name in backends}
+    return {name: b.run(artifact, stimulus, watch=watch).raster for name, b in ready.items()}
+
+
+def trained_raster(run: Path, artifact: Artifact, stimulus: Raster) -> Raster:
+    """The raster of the trained network on a stimulus, in the arithmetic it was trained in.
+
+    Raises InputError where the artifact did not come from this run, or torch is missing.
+    """
+    if not is_exact(run, artifact) and fingerprint(read_network(run)) != artifact.image.trained:
+        raise InputError(
+            f"{run}: is not the run that the artifact was mapped from (their networks' fingerprints"
+            " differ); give that run, or map this one"
+        )
+    raster: Raster = train_room("predict").predict(run, stimulus)
+    return raster
+
+
+def is_exact(run: Path, artifact: Artifact) -> bool:
+    """Whether an artifact holds the very integers that a run was trained on."""
+    held = read_mappable(run)
+    return isinstance(held, QuantizedNetwork) and fingerprint(held) == artifact.image.trained
