@@ -18,6 +18,8 @@ from toolchain.artifact import Artifact
 from toolchain.raster import Raster, accuracy, decisions
 from toolchain.verify.compare import TRAINED, Comparison, compare
 from toolchain.verify.diagnose import Diagnosis, Probe, diagnose
+from toolchain.verify.extent import Extents, extents
+from toolchain.verify.window import Window, window
 
 FLOAT = "float"  # the network in real numbers
 SPECIFICATION = "quantized"  # the backend that runs the network itself
@@ -46,6 +48,8 @@ class Verdict:
     agreement: dict[str, float]  # share of equal decisions and spikes, trained against deployed
     measured: Measured | None = None
     diagnosis: Diagnosis | None = None  # of the first arrow that failed
+    windows: tuple[Window, ...] = ()  # of the arrow that failed, or the last; of what was measured
+    extents: Extents | None = None  # how far u and v went, where they were asked for
 
     @property
     def equal(self) -> bool:
@@ -96,6 +100,8 @@ class Verdict:
             if measured is None
             else asdict(measured) | {"contract": measured.contract},
             "diagnosis": None if self.diagnosis is None else self.diagnosis.to_json(),
+            "windows": [one.to_json() for one in self.windows],
+            "states": None if self.extents is None else self.extents.to_json(),
             "accuracy": self.accuracy,
             "agreement": self.agreement,
         }
@@ -116,7 +122,7 @@ def judge(
     `trained`: the raster of the trained network, on the same stimulus. Where it stands among
     `recorded`, as `TRAINED`, it is compared, and not measured. `real`: the raster of the network in
     real numbers that came before one on integers. With `stimulus`, the first arrow that fails is
-    diagnosed; `probe` gives u and v of a side, where it can.
+    diagnosed; `probe` gives u and v of a side, where it can, and how far they went is counted.
     """
     links = pairwise(recorded.items())
     chain = tuple(
@@ -134,6 +140,7 @@ def judge(
     elif trained is not None and real is not None:
         measured = _measured(real, trained, output, backend=TRAINED)
     failed = next((link for link in chain if link.first_mismatch is not None), None)
+    rasters = {FLOAT: real if exact else trained} | dict(recorded)
     return Verdict(
         fingerprint=artifact.fingerprint,
         chain=chain,
@@ -145,7 +152,30 @@ def judge(
         diagnosis=None
         if failed is None or stimulus is None
         else diagnose(artifact, stimulus, failed, recorded, network_is=SPECIFICATION, probe=probe),
+        windows=_windows(artifact, rasters, failed or chain[-1], measured),
+        extents=None
+        if stimulus is None or probe is None
+        else extents(artifact.network, stimulus, probe, SPECIFICATION),
     )
+
+
+def _windows(
+    artifact: Artifact,
+    rasters: Mapping[str, Raster | None],
+    arrow: Comparison,
+    measured: Measured | None,
+) -> tuple[Window, ...]:
+    """Both sides of an exact arrow, and of the measured one."""
+    found = []
+    for one in (arrow, measured):
+        if one is None:
+            continue
+        expected, actual = rasters[one.against], rasters[one.backend]
+        assert expected is not None
+        assert actual is not None
+        ends = {"against": one.against, "backend": one.backend}
+        found.append(window(expected, actual, artifact.network, **ends))
+    return tuple(one for one in found if one is not None)
 
 
 def _measured(real: Raster, other: Raster, output: str, *, backend: str) -> Measured:
