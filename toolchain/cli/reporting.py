@@ -33,17 +33,32 @@ ARTIFACT = "an artifact"
 @click.command("report")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(path_type=Path), help="Write one self-contained page.")
+@click.option(
+    "--verdict",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="What 'verify --out' wrote; by default DIR/verify.json.",
+)
+@click.option(
+    "--lint",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="What 'lint --json' said; by default DIR/lint.json.",
+)
 @json_option
-def report_command(folder: Path, html: Path | None, as_json: bool) -> None:
+def report_command(
+    folder: Path, html: Path | None, verdict: Path | None, lint: Path | None, as_json: bool
+) -> None:
     """Show what a run, an artifact or a demo holds: accuracy, density, cores, verdict.
 
-    The HTML page has the pictures, and needs no network to be looked at.
+    The HTML page has the pictures, and needs no network to be looked at. What is not there, or is
+    still being written, is said.
     """
     from toolchain.report.text import to_text
 
-    report = collect_all(folder)
+    report = collect_all(folder, verdict=verdict, lint=lint)
     if html is not None:
-        write_html(folder, html)
+        write_page(report, html)
     if as_json:
         say_json(report.to_json())
         return
@@ -54,16 +69,21 @@ def report_command(folder: Path, html: Path | None, as_json: bool) -> None:
 
 def write_html(folder: Path, file: Path) -> None:
     """Write the page of a folder."""
+    write_page(collect_all(folder), file)
+
+
+def write_page(report: Report, file: Path) -> None:
+    """Write the page of a report."""
     from toolchain.report.html import to_html
 
-    write_bytes(file, to_html(collect_all(folder)).encode())
+    write_bytes(file, to_html(report).encode())
 
 
-def collect_all(folder: Path) -> Report:
+def collect_all(folder: Path, *, verdict: Path | None = None, lint: Path | None = None) -> Report:
     """What a folder holds, and what its artifact does with the spikes that are stored in it."""
     from toolchain.report.collect import collect
 
-    report = collect(folder)
+    report = collect(folder, verdict=verdict, lint=lint)
     if report.artifact is None:
         return report
     work = at_work(report.artifact)

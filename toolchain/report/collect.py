@@ -15,11 +15,13 @@ from toolchain.hardware import HardwareProfile
 from toolchain.mesh import Loads
 from toolchain.raster import Raster, read_raster
 from toolchain.report.mapping import mapping_summary
-from toolchain.report.record import Demo, Epoch, Run, RunSummary, Verdict
+from toolchain.report.record import Demo, Epoch, Lint, Run, RunSummary, Verdict
 
 _RUN = "snn-deploy.run"
 _DEMO = "snn-deploy.demo"
 _VERDICT = "snn-deploy.verdict"
+_LINT = "snn-deploy.lint"
+_FILES = ("verify.json", "lint.json", "recorded.npz", "stimulus.npz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,6 +31,7 @@ class Report:
     run: Run | None = None
     artifact: Artifact | None = None
     verdict: Verdict | None = None
+    lint: Lint | None = None
     stimulus: Raster | None = None
     recorded: Raster | None = None  # every population, as the judged backend spiked
     seconds: Mapping[str, float] | None = None  # step of a demo -> how long it took
@@ -53,6 +56,7 @@ class Report:
             "cores": None if profile is None else [_core(core, profile) for core in cores],
             **({} if self.work is None else self.work),
             "verdict": None if self.verdict is None else self.verdict.model_dump(mode="json"),
+            "lint": None if self.lint is None else self.lint.model_dump(mode="json"),
             "chip": None if profile is None else _chip(profile),
             "assumptions": None if profile is None else assumptions(profile),
             "seconds": None if self.seconds is None else dict(self.seconds),
@@ -91,13 +95,19 @@ def assumptions(profile: HardwareProfile) -> list[dict[str, Any]]:
     ]
 
 
-def collect(folder: Path) -> Report:
+def collect(folder: Path, *, verdict: Path | None = None, lint: Path | None = None) -> Report:
     """Read what is in the folder of a demo, a run or an artifact, or in one that holds such parts.
 
-    Raises FileError where nothing is recognised, and for a part that is damaged.
+    `verdict` and `lint` name files in place of its verify.json and lint.json. Raises FileError
+    where nothing is recognised, and for a part that is damaged or was asked for and is not there.
     """
     run, artifact = _run_folder(folder), _artifact_folder(folder)
-    files = {name: folder / name for name in ("verify.json", "recorded.npz", "stimulus.npz")}
+    files = {name: folder / name for name in _FILES}
+    files |= {} if verdict is None else {"verify.json": verdict}
+    files |= {} if lint is None else {"lint.json": lint}
+    for asked in (verdict, lint):
+        if asked is not None and not asked.is_file():
+            raise FileError(f"{asked}: no such file; give what 'verify --out' or 'lint' wrote")
     there = {name for name, path in files.items() if path.is_file()}
     if run is None and artifact is None and not there:
         raise FileError(_nothing(folder))
@@ -105,6 +115,7 @@ def collect(folder: Path) -> Report:
         run=None if run is None else _read_run(run),
         artifact=None if artifact is None else read_artifact(artifact),
         verdict=_read_verdict(files["verify.json"]) if "verify.json" in there else None,
+        lint=_read_lint(files["lint.json"]) if "lint.json" in there else None,
         stimulus=read_raster(files["stimulus.npz"]) if "stimulus.npz" in there else None,
         recorded=read_raster(files["recorded.npz"]) if "recorded.npz" in there else None,
         seconds=_seconds(folder),
@@ -116,8 +127,8 @@ def _nothing(folder: Path) -> str:
         return f"{folder}: no such folder; give the folder of a demo, a run or an artifact"
     return (
         f"{folder}: holds nothing to report on; expected a run (metrics.jsonl, summary.json), an"
-        " artifact (manifest.json), or some of run/, artifact/, verify.json, recorded.npz and"
-        " stimulus.npz; make one with 'snn-deploy demo', 'train' or 'map'"
+        " artifact (manifest.json), or some of run/, artifact/, verify.json, lint.json,"
+        " recorded.npz and stimulus.npz; make one with 'snn-deploy demo', 'train' or 'map'"
     )
 
 
@@ -126,7 +137,10 @@ def _run_folder(folder: Path) -> Path | None:
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / "metrics.jsonl").is_file() or _schema(folder / "summary.json") == _RUN
+    """Also one that has only begun: its configuration is written first."""
+    config, summary = folder / "config.json", folder / "summary.json"
+    begun = config.is_file() and "training" in read_json(config)
+    return begun or (folder / "metrics.jsonl").is_file() or _schema(summary) == _RUN
 
 
 def _artifact_folder(folder: Path) -> Path | None:
@@ -143,10 +157,12 @@ def _schema(path: Path) -> Any:
 def _read_run(folder: Path) -> Run:
     summary, metrics = folder / "summary.json", folder / "metrics.jsonl"
     ended = _schema(summary) == _RUN
+    history, half_line = _read_history(metrics) if metrics.is_file() else ((), False)
     return Run(
         summary=fit(RunSummary, read_json(summary), summary) if ended else None,
         planned_epochs=_planned_epochs(folder / "config.json"),
-        history=_read_history(metrics) if metrics.is_file() else (),
+        history=history,
+        half_line=half_line,
     )
 
 
@@ -159,20 +175,27 @@ def _planned_epochs(config: Path) -> int | None:
     return exact["epochs"] + (0 if exact["run"] else epochs)  # those on the chip's integers
 
 
-def _read_history(path: Path) -> tuple[Epoch, ...]:
-    """Every epoch of metrics.jsonl; FileError with the line that cannot be read."""
-    epochs = []
-    for number, line in enumerate(read_bytes(path).splitlines(), start=1):
+def _read_history(path: Path) -> tuple[tuple[Epoch, ...], bool]:
+    """Every epoch of metrics.jsonl, and whether half a line follows: it is being written now.
+
+    FileError with a line that is whole and cannot be read.
+    """
+    lines, epochs = read_bytes(path).split(b"\n"), []
+    for number, line in enumerate(lines[:-1], start=1):
         try:
             table = json.loads(line)
         except ValueError as problem:
             raise FileError(f"{path}, line {number}: is not JSON ({problem})") from problem
         epochs.append(fit(Epoch, table, f"{path}, line {number}"))
-    return tuple(epochs)
+    return tuple(epochs), bool(lines[-1])
 
 
 def _read_verdict(path: Path) -> Verdict:
     return fit(Verdict, read_json(path, schema=_VERDICT), path)
+
+
+def _read_lint(path: Path) -> Lint:
+    return fit(Lint, read_json(path, schema=_LINT), path)
 
 
 def _seconds(folder: Path) -> dict[str, float] | None:

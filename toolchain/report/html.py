@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
@@ -11,8 +12,21 @@ from markupsafe import Markup
 from toolchain.report.collect import Report, assumptions
 from toolchain.report.curves import draw_curves
 from toolchain.report.heat import draw_panels
+from toolchain.report.integers import draw_states, draw_weights
+from toolchain.report.memory import draw_memory
 from toolchain.report.mesh import LETTERS, draw_meshes
+from toolchain.report.parting import draw_parting
+from toolchain.report.sides import draw_sides
+from toolchain.report.spans import draw_spans
 from toolchain.report.spikes import draw_spikes
+from toolchain.report.story import (
+    chains,
+    failed,
+    finding_heading,
+    lint_counts,
+    moment_rows,
+    tell,
+)
 from toolchain.report.words import (
     BUDGETS,
     RESOURCES,
@@ -40,7 +54,7 @@ from toolchain.report.work import (
 
 def to_html(report: Report) -> str:
     """The report as HTML; the same report gives the same bytes."""
-    artifact, run = report.artifact, report.run
+    artifact, run, work = report.artifact, report.run, report.work
     return _template().render(
         report=report,
         title=title(report),
@@ -53,15 +67,47 @@ def to_html(report: Report) -> str:
         curves=[] if run is None else draw_curves(run),
         meshes=[] if artifact is None else draw_meshes(artifact),
         heat=_heat(report),
-        traffic=[] if report.work is None else traffic_rows(report.work),
-        estimates=[] if report.work is None else estimate_rows(report.work),
-        estimated="" if report.work is None else estimate_sentence(report.work),
-        neurobench=[] if report.work is None else neurobench_rows(report.work),
+        traffic=[] if work is None else traffic_rows(work),
+        estimates=[] if work is None else estimate_rows(work),
+        estimated="" if work is None else estimate_sentence(work),
+        spans=[] if work is None else draw_spans(work),
+        sources=_sources(report),
+        neurobench=[] if work is None else neurobench_rows(work),
+        story=tell(report),
+        weights=None if artifact is None else draw_weights(artifact),
+        memory=None if artifact is None else draw_memory(artifact),
+        **_judged(report),
         spikes=draw_spikes(report),
         resource_rows=[] if artifact is None else resource_rows(artifact),
         assumptions=[] if artifact is None else assumptions(artifact.profile),
         absences=absences(report),
     )
+
+
+def _judged(report: Report) -> dict[str, Any]:
+    """What a verdict shows; a verdict about another artifact shows nothing but that."""
+    verdict = None if is_stale(report) else report.verdict
+    if verdict is None:
+        return {"verdict": None, "states": None, "windows": [], "parting": None, "chains": []}
+    own = report.artifact
+    order = [] if own is None else [p.name for p in own.network.populations]
+    broken = failed(verdict)
+    return {
+        "verdict": verdict,
+        "chains": chains(verdict),
+        "parting": None if broken is None else draw_parting(broken, order),
+        "windows": [(window, draw_sides(window)) for window in verdict.windows],
+        "states": None if verdict.states is None else draw_states(verdict.states, own),
+    }
+
+
+def _sources(report: Report) -> list[tuple[str, str]]:
+    """The publications that the estimates' figures come from."""
+    if report.artifact is None or report.work is None:
+        return []
+    made, known = report.work["estimate"], report.artifact.profile.sources
+    names = sorted({one["source"] for key in ("energy_pj", "time_ns") for one in made[key]})
+    return [(name, known.get(name, "")) for name in names]
 
 
 def _heat(report: Report) -> list[Markup]:
@@ -83,7 +129,11 @@ def _template() -> Template:
         "RESOURCES": RESOURCES,
         "fills": fills,
         "holdings": holdings,
+        "failed": failed,
+        "finding_heading": finding_heading,
+        "lint_counts": lint_counts,
         "mismatch_sentence": mismatch_sentence,
+        "moment_rows": moment_rows,
         "percent": percent,
     }
     source = resources.files("toolchain.report").joinpath("report.html.j2").read_text("utf-8")

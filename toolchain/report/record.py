@@ -6,9 +6,9 @@ Keys that a report does not show are passed over, so that a run may say more tha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 
 class _Record(BaseModel):
@@ -66,6 +66,7 @@ class Run:
     summary: RunSummary | None  # None: still being written, or interrupted
     planned_epochs: int | None  # what its configuration asks for
     history: tuple[Epoch, ...]
+    half_line: bool = False  # whether metrics.jsonl ends in a line that is still being written
 
     @property
     def finished(self) -> bool:
@@ -105,13 +106,176 @@ class Link(_Record):
 
     against: str
     backend: str
+    contract: str | None = None
     samples: int
     neuron_steps_compared: int
     spikes_compared: int
     mismatches: int
     mismatches_per_population: dict[str, int] = {}
+    mismatches_per_timestep: dict[str, tuple[int, ...]] = {}  # of the local clocks
     first_mismatch: FirstMismatch | None = None
     equal: bool
+
+
+class Measured(_Record):
+    """The arrow from real numbers: shares, never called equal."""
+
+    against: str
+    backend: str
+    samples: int
+    decisions: float
+    spikes: float
+
+
+class Pane(_Record):
+    """One population in a window: a row for each neuron kept, a sign for each timestep."""
+
+    population: str
+    size: int
+    neurons: tuple[int, ...]
+    rows: tuple[str, ...]
+
+
+class Window(_Record):
+    """Both sides of one arrow in one sample; signs: `.` neither, `=` both, `-` only the expected
+    side, `+` only the judged one.
+    """
+
+    against: str
+    backend: str
+    sample: int
+    start: int
+    cursor: int | None
+    timesteps: int
+    left_out: int
+    populations: tuple[Pane, ...]
+
+    @model_validator(mode="after")
+    def _check_rows(self) -> Window:
+        rows = [row for pane in self.populations for row in pane.rows]
+        if len({len(row) for row in rows}) > 1 or set("".join(rows)) - set(".=-+"):
+            raise ValueError("rows must be of one length, and of the signs . = - +")
+        if any(len(pane.rows) != len(pane.neurons) for pane in self.populations):
+            raise ValueError("a population needs one row for each neuron")
+        return self
+
+
+class Spread(_Record):
+    """One state, counted: the middle is zero, each place beside it a power of two."""
+
+    low: int
+    high: int
+    counts: Annotated[tuple[NonNegativeInt, ...], Field(min_length=49, max_length=49)]
+
+
+class Extent(_Record):
+    """u and v of one population; v before its reset."""
+
+    u: Spread
+    v: Spread
+    threshold: tuple[int, int]
+
+
+class States(_Record):
+    """How far the states went."""
+
+    side: str
+    samples: int
+    populations: dict[str, Extent]
+
+
+class Moment(_Record):
+    """One neuron on one side in one timestep."""
+
+    spike: bool
+    arrived: int
+    input_sum: int | None = None
+    u: int | None = None
+    v: int | None = None
+    v_before_reset: int | None = None
+    note: str = ""
+
+
+class First(_Record):
+    """The first difference, seen from both sides."""
+
+    sample: int
+    timestep: int
+    population: str
+    neuron: int
+    core: int
+    bias: int
+    threshold: int
+    expected: Moment
+    actual: Moment
+
+
+class LayerFault(_Record):
+    """A population as it ran, and computed again from what it received."""
+
+    population: str
+    free_running: int
+    teacher_forced: int
+    word: str
+
+
+class Finding(_Record):
+    """What explains a wrong population."""
+
+    population: str
+    cause: str
+    evidence: str
+    certain: bool
+    others: tuple[str, ...] = ()
+    move: str
+
+
+class Diagnosis(_Record):
+    """Of the first arrow that failed: where and why."""
+
+    against: str
+    backend: str
+    side: str
+    cause: str
+    first: First
+    layers: tuple[LayerFault, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+
+class LintFinding(_Record):
+    """Something that deserves a look before deployment."""
+
+    kind: str
+    weight: str
+    population: str
+    count: int
+    of: int
+    text: str
+    mend: str
+
+
+class Margin(_Record):
+    """How close a population's threshold decisions were."""
+
+    decisions: int
+    share_at_one: float
+
+
+class Margins(_Record):
+    """How close the decisions of all populations were."""
+
+    samples: int
+    share_at_one: float
+    populations: dict[str, Margin]
+
+
+class Lint(_Record):
+    """What `snn-deploy lint --json` says."""
+
+    fingerprint: str | None = None
+    findings: tuple[LintFinding, ...]
+    margins: Margins | None = None
 
 
 class Verdict(_Record):
@@ -128,6 +292,10 @@ class Verdict(_Record):
     chain: tuple[Link, ...]
     accuracy: dict[str, float] = {}  # "trained", "deployed"; shares
     agreement: dict[str, float] = {}  # "decisions", "spikes"; shares
+    measured: Measured | None = None
+    diagnosis: Diagnosis | None = None
+    windows: tuple[Window, ...] = ()
+    states: States | None = None
 
     @property
     def backends(self) -> list[str]:

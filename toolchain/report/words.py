@@ -166,9 +166,10 @@ def absences(report: Report) -> list[str]:
 
 def _unfinished(run: Run) -> str:
     of = "" if run.planned_epochs is None else f" of {run.planned_epochs}"
+    half = " and half a line of the next" if run.half_line else ""
     return (
-        f"The training run is unfinished: {len(run.history)}{of} epochs are there, no"
-        " summary.json; 'snn-deploy train --resume' goes on with it."
+        f"The training run is unfinished: {len(run.history)}{of} epochs{half} are there, no"
+        " summary.json; it is still being written, or 'snn-deploy train --resume' goes on with it."
     )
 
 
