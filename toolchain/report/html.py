@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from toolchain.hardware import PRESETS
 from toolchain.report.collect import Report, assumptions
 from toolchain.report.curves import draw_curves
 from toolchain.report.heat import draw_panels
@@ -105,9 +106,11 @@ def _sources(report: Report) -> list[tuple[str, str]]:
     """The publications that the estimates' figures come from."""
     if report.artifact is None or report.work is None:
         return []
-    made, known = report.work["estimate"], report.artifact.profile.sources
-    names = sorted({one["source"] for key in ("energy_pj", "time_ns") for one in made[key]})
-    return [(name, known.get(name, "")) for name in names]
+    if not estimate_rows(report.work):
+        return []
+    profile = report.artifact.profile
+    used = {fact.source for key, fact in profile.facts.items() if key.split(".")[0] in PRESETS}
+    return [(name, profile.sources.get(name, "")) for name in sorted(used)]
 
 
 def _heat(report: Report) -> list[Markup]:

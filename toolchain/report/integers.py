@@ -15,7 +15,7 @@ from toolchain.network import QuantizedProjection, activation_bounds
 from toolchain.report.record import Extent, Spread, States
 from toolchain.report.svg import canvas, clip, finish, put
 
-_WIDTH, _SIDE = 340.0, 10.0
+_WIDTH, _SIDE = 440.0, 2.0
 _TALL, _HEAD, _FOOT = 78.0, 38.0, 22.0
 _BINS = 32
 _MOST = 12  # projections, or populations, that are drawn
@@ -78,14 +78,14 @@ def _states(name: str, extent: Extent, bound: int | None) -> Element:
     picture = canvas(_WIDTH, 20 + 2 * each + 30, f"u and v of {name}")
     put(picture, "text", clip(name, 30), x=_SIDE, y=13, class_="title")
     for row, (letter, spread, end) in enumerate(
-        (("u", extent.u, "wraps"), ("v", extent.v, "clips"))
+        (("u", extent.u, "wraps"), ("v", extent.v, "is clipped"))
     ):
         top = 22 + row * each
         said = f"{letter}: {spread.low:,} to {spread.high:,}"
         put(picture, "text", said, x=_SIDE, y=top + 11, class_="small strong")
         put(picture, "text", _room(spread, end), x=_WIDTH - _SIDE, y=top + 11, class_="small end")
         base = top + each - 10
-        _bars(picture, spread.counts, base, each - 34)
+        _bars(picture, spread.counts, base, each - 44)
         for x in (_SIDE, _WIDTH - _SIDE):
             put(picture, "path", d=f"M{x:.1f} {base + 3:.1f}v{-(each - 28):.1f}", class_="limit")
         if letter == "v":
@@ -116,7 +116,9 @@ def _line(picture: Element, value: int, base: float, tall: float, word: str) -> 
     x = _place(value)
     line = put(picture, "path", d=f"M{x:.1f} {base:.1f}v{-tall:.1f}", class_="mark")
     put(line, "title", f"{word}: {value:,}")
-    put(picture, "text", word, x=x + 4, y=base - tall + 8, class_="small")
+    late = x > 0.8 * _WIDTH
+    at = {"x": x - 4 if late else x + 4, "y": base - tall + 8}
+    put(picture, "text", word, class_="small end" if late else "small", **at)
 
 
 def _bars(picture: Element, counts: Sequence[int], base: float, tall: float) -> None:

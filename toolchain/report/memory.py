@@ -20,7 +20,7 @@ KINDS = {  # in the order of SynapseBits; the darker, the more it is worth
     "padding": "padding: gaps, end marks, rounding up to words",
 }
 _WIDTH, _LEFT, _RIGHT = 440.0, 44.0, 62.0
-_ROW = 17.0
+_ROW, _BELOW = 17.0, 54.0
 _MOST = 24  # cores that are drawn
 
 
@@ -44,14 +44,15 @@ def draw_memory(artifact: Artifact) -> MemoryPicture | None:
         return None
     word, words = artifact.profile.synapse.word_bits, artifact.profile.core.synapse_words
     shown = cores if len(cores) <= _MOST else _fullest(cores)
-    picture = canvas(_WIDTH, 34 + _ROW * len(shown) + 44, "Synaptic memory by what it holds")
-    put(picture, "text", "all", x=_LEFT - 7, y=17, class_="small end strong")
-    _bar(picture, 6, 15, sums, words * word * len(cores))
+    picture = canvas(_WIDTH, _BELOW + _ROW * len(shown) + 44, "Synaptic memory by what it holds")
+    for y, name, held in ((4, "split", written), (26, "all", words * word * len(cores))):
+        put(picture, "text", name, x=_LEFT - 7, y=y + 12, class_="small end strong")
+        _bar(picture, y, 15, sums, held)
     for at, core in enumerate(shown):
-        y = 34 + at * _ROW
+        y = _BELOW + at * _ROW
         put(picture, "text", f"core {core.number}", x=_LEFT - 7, y=y + 10, class_="small end")
         _bar(picture, y, 12, list(astuple(core.bits)), words * word)
-    _axis(picture, 34 + _ROW * len(shown))
+    _axis(picture, _BELOW + _ROW * len(shown))
     names = [field.name for field in fields(SynapseBits)]
     rows = zip(names, sums, strict=True)
     return MemoryPicture(

@@ -10,8 +10,8 @@ from markupsafe import Markup
 from toolchain.report.record import Link
 from toolchain.report.svg import canvas, clip, finish, put
 
-_WIDTH, _LEFT, _RIGHT = 440.0, 8.0, 8.0
-_HEAD, _TALL, _GAP, _FOOT = 18.0, 34.0, 14.0, 32.0
+_WIDTH, _LEFT, _RIGHT = 440.0, 2.0, 2.0
+_HEAD, _TALL, _GAP, _FOOT = 18.0, 34.0, 14.0, 42.0
 _MOST_LAYERS, _MOST_BARS = 24, 200
 
 
@@ -33,7 +33,7 @@ def draw_parting(link: Link, order: Sequence[str]) -> Markup | None:
         y += _HEAD
         _strip(picture, name, held[name], y)
         y += _TALL + _GAP
-    _axis(picture, len(held[shown[0]]), y, len(names) - len(shown))
+    _axis(picture, len(held[shown[0]]), y - _GAP, len(names) - len(shown))
     return finish(picture)
 
 
@@ -63,14 +63,14 @@ def _words(counts: Sequence[int]) -> str:
         return "none differs"
     most = max(counts)
     first = next(t for t, value in enumerate(counts) if value)
-    return f"{sum(counts):,} differ; most {most:,}, at {counts.index(most)}; first at {first}"
+    return f"{sum(counts):,} differ; most {most:,}, at {counts.index(most)}; earliest at {first}"
 
 
 def _axis(picture: Element, timesteps: int, y: float, left_out: int) -> None:
     every = next((n for n in (1, 2, 5, 10, 20, 50, 100, 200) if timesteps / n <= 9), 500)
     step = (_WIDTH - _LEFT - _RIGHT) / timesteps
     for t in range(0, timesteps, every):
-        put(picture, "text", f"{t}", x=_LEFT + (t + 0.5) * step, y=y + 6, class_="axis mid")
+        put(picture, "text", f"{t}", x=_LEFT + (t + 0.5) * step, y=y + 20, class_="axis mid")
     words = "timestep, on each layer's own clock"
     words += f"; {left_out} more layers are not drawn" if left_out else ""
-    put(picture, "text", words, x=_WIDTH - _RIGHT, y=y + 21, class_="axis end")
+    put(picture, "text", words, x=_WIDTH - _RIGHT, y=y + 36, class_="axis end")

@@ -14,7 +14,7 @@ from toolchain.report.record import Pane, Window
 from toolchain.report.svg import canvas, clip, finish, put
 
 _WIDTH, _LEFT, _RIGHT = 440.0, 34.0, 8.0
-_TOP, _HEAD, _GAP, _FOOT = 46.0, 20.0, 12.0, 32.0
+_TOP, _HEAD, _GAP, _FOOT = 46.0, 20.0, 12.0, 36.0
 _TALLEST, _ROW = 230.0, 11.0  # of a panel, and of a row
 _LABEL = 10.0  # a row's number needs so much
 
@@ -36,7 +36,7 @@ def draw_sides(window: Window) -> Markup:
         y += _HEAD
         _panel(picture, pane, steps, y, tall)
         y += tall + _GAP
-    _axis(picture, window, steps, y)
+    _axis(picture, window, steps, y - _GAP)
     return finish(picture)
 
 
@@ -111,7 +111,7 @@ def _row(picture: Element, row: str, y: float, width: float, height: float) -> N
 
 
 def _mark(picture: Element, sign: str, x: float, y: float, width: float, height: float) -> None:
-    r = min(max(min(width, height) * 0.44, 2.2), 4.2)
+    r = min(max(min(width, height) * 0.44, 2.9), 4.2)
     if sign == "=":
         put(picture, "path", d=f"M{x - 5:.1f} {y:.1f}h10", class_="both", stroke_width=4.0)
     elif sign == "-":
@@ -127,8 +127,8 @@ def _axis(picture: Element, window: Window, steps: int, y: float) -> None:
     for t in range(steps):
         if (window.start + t) % every == 0:
             x = _LEFT + (t + 0.5) * _step(steps)
-            put(picture, "text", f"{window.start + t}", x=x, y=y + 3, class_="axis mid")
+            put(picture, "text", f"{window.start + t}", x=x, y=y + 15, class_="axis mid")
     whole = steps >= window.timesteps
     words = "timestep, on each layer's own clock"
     words += "" if whole else f"; {steps} of {window.timesteps:,} are shown"
-    put(picture, "text", words, x=_WIDTH - _RIGHT, y=y + 18, class_="axis end")
+    put(picture, "text", words, x=_WIDTH - _RIGHT, y=y + 30, class_="axis end")

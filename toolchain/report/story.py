@@ -31,7 +31,7 @@ class Arrow:
 def tell(report: Report) -> str:
     """What happened, in a few sentences; only what is known."""
     parts = (_trained(report), _mapped(report), _verified(report), _worked(report), _linted(report))
-    return " ".join(part for part in parts if part)
+    return _whole(" ".join(part for part in parts if part))
 
 
 def _trained(report: Report) -> str:
@@ -39,7 +39,7 @@ def _trained(report: Report) -> str:
     if run is None or run.summary is None:
         return ""
     ended, test = run.summary, run.summary.accuracy.get("test")
-    right = "" if test is None else f" and decides {percent(test)} of the test set rightly"
+    right = "" if test is None else f" and classifies {percent(test)} of the test set correctly"
     return (
         f"The network was trained for {count(ended.epochs, 'epoch')} by the method"
         f" '{ended.method}'; it keeps {percent(ended.density)} of its possible synapses{right}."
@@ -65,8 +65,7 @@ def _verified(report: Report) -> str:
         return ""
     said = []
     if verdict.equal:
-        arrows = count(len(verdict.chain), "arrow")
-        said.append(f"All {arrows} of the chain are equal, bit for bit.")
+        said.append("Every exact arrow of the chain is equal, bit for bit.")
     elif verdict.diagnosis is not None:
         broken = verdict.diagnosis
         said.append(f"{_cause(broken)} between {broken.against} and {broken.backend}.")
@@ -128,12 +127,19 @@ def chains(verdict: Verdict) -> list[list[Arrow]]:
         contract=_CONTRACTS["float"],
         sign="\N{ALMOST EQUAL TO}",
         verdict="measured",
-        detail=f"{percent(measured.decisions)} of decisions, {percent(measured.spikes)} of spikes",
+        detail=_whole(
+            f"{percent(measured.decisions)} of decisions, {percent(measured.spikes)} of spikes"
+        ),
         look="measured",
     )
     if verdict.chain and measured.backend == verdict.chain[0].against:
         return [[arrow, *exact]]
     return [exact, [arrow]]
+
+
+def _whole(words: str) -> str:
+    """A number is not parted from its percent sign."""
+    return words.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _exact(link: Link) -> Arrow:

@@ -156,7 +156,9 @@ def absences(report: Report) -> list[str]:
     if report.verdict is None:
         found.append("No verdict here (verify.json): 'snn-deploy verify' compares the spikes.")
     if report.recorded is None:
-        found.append("No recorded spikes here (recorded.npz): no raster is drawn.")
+        found.append(
+            "No recorded spikes here (recorded.npz): the deployed network's own raster is not drawn."
+        )
     elif is_foreign(report):
         found.append("recorded.npz is of another network than the artifact: no raster is drawn.")
     elif report.stimulus is None:
