@@ -35,6 +35,7 @@ from toolchain.report.words import (
     encoding_sentence,
     fills,
     holdings,
+    is_old_lint,
     is_stale,
     key_figures,
     layer_rows,
@@ -97,7 +98,7 @@ def _judged(report: Report) -> dict[str, Any]:
         "verdict": verdict,
         "chains": chains(verdict),
         "parting": None if broken is None else draw_parting(broken, order),
-        "windows": [(window, draw_sides(window)) for window in verdict.windows],
+        "windows": [draw_sides(window) for window in verdict.windows],
         "states": None if verdict.states is None else draw_states(verdict.states, own),
     }
 
@@ -134,6 +135,7 @@ def _template() -> Template:
         "holdings": holdings,
         "failed": failed,
         "finding_heading": finding_heading,
+        "is_old_lint": is_old_lint,
         "lint_counts": lint_counts,
         "mismatch_sentence": mismatch_sentence,
         "moment_rows": moment_rows,

@@ -19,7 +19,7 @@ KINDS = {  # in the order of SynapseBits; the darker, the more it is worth
     "headers": "list headers",
     "padding": "padding: gaps, end marks, rounding up to words",
 }
-_WIDTH, _LEFT, _RIGHT = 440.0, 44.0, 62.0
+_WIDTH, _LEFT, _RIGHT = 440.0, 60.0, 48.0
 _ROW, _BELOW = 17.0, 54.0
 _MOST = 24  # cores that are drawn
 
@@ -45,7 +45,7 @@ def draw_memory(artifact: Artifact) -> MemoryPicture | None:
     word, words = artifact.profile.synapse.word_bits, artifact.profile.core.synapse_words
     shown = cores if len(cores) <= _MOST else _fullest(cores)
     picture = canvas(_WIDTH, _BELOW + _ROW * len(shown) + 44, "Synaptic memory by what it holds")
-    for y, name, held in ((4, "split", written), (26, "all", words * word * len(cores))):
+    for y, name, held in ((4.0, "split", written), (26.0, "all", words * word * len(cores))):
         put(picture, "text", name, x=_LEFT - 7, y=y + 12, class_="small end strong")
         _bar(picture, y, 15, sums, held)
     for at, core in enumerate(shown):

@@ -1,11 +1,13 @@
 """Picture: two sides' spikes in one window, told apart by shape, and where they first part.
 
-A bar: both spike. A ring: only the expected side. A dark diamond: only the judged side. So a print
-in grey, or an eye that sees no red, reads the same.
+A bar: both spike. A ring: only the expected side. A filled diamond: only the judged side. So a
+print in grey, or an eye that sees no red, reads the same.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import inf
 from xml.etree.ElementTree import Element
 
 from markupsafe import Markup
@@ -17,10 +19,37 @@ _WIDTH, _LEFT, _RIGHT = 440.0, 34.0, 8.0
 _TOP, _HEAD, _GAP, _FOOT = 46.0, 20.0, 12.0, 36.0
 _TALLEST, _ROW = 230.0, 11.0  # of a panel, and of a row
 _LABEL = 10.0  # a row's number needs so much
+_MOST = 6  # populations that are drawn
 
 
-def draw_sides(window: Window) -> Markup:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SidesPicture:
+    """Two sides of an arrow in one sample, and how many populations are not drawn."""
+
+    svg: Markup
+    window: Window
+    left_out: int
+
+
+def draw_sides(window: Window) -> SidesPicture:
     """The window as a picture: a panel for each population, one cursor through all."""
+    panes = _shown(window.populations)
+    left_out = window.left_out + len(window.populations) - len(panes)
+    window = window.model_copy(update={"populations": panes})
+    return SidesPicture(svg=_picture(window), window=window, left_out=left_out)
+
+
+def _shown(panes: tuple[Pane, ...]) -> tuple[Pane, ...]:
+    """Those that differ earliest; their order stays."""
+    ranked = sorted(panes, key=lambda pane: min(map(_earliest, pane.rows), default=inf))[:_MOST]
+    return tuple(pane for pane in panes if pane in ranked)
+
+
+def _earliest(row: str) -> float:
+    return next((t for t, sign in enumerate(row) if sign in "-+"), inf)
+
+
+def _picture(window: Window) -> Markup:
     heights = [_height(pane) for pane in window.populations]
     height = _TOP + sum(h + _HEAD + _GAP for h in heights) + _FOOT - _GAP
     label = (

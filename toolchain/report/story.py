@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from toolchain.report.collect import Report
 from toolchain.report.record import Diagnosis, Finding, Link, Lint, Moment, Verdict
-from toolchain.report.words import count, is_stale, percent
+from toolchain.report.words import count, is_old_lint, is_stale, percent
 from toolchain.report.work import span
 
 _CONTRACTS = {"deploy": "deploy contract", "chip": "chip contract", "float": "float contract"}
@@ -104,7 +104,7 @@ def _worked(report: Report) -> str:
 
 
 def _linted(report: Report) -> str:
-    if report.lint is None:
+    if report.lint is None or is_old_lint(report):
         return ""
     return f"Lint has {lint_counts(report.lint)}."
 

@@ -130,6 +130,14 @@ def is_stale(report: Report) -> bool:
     return report.verdict.fingerprint != report.artifact.fingerprint
 
 
+def is_old_lint(report: Report) -> bool:
+    """Whether the lint is about another artifact than the one that is there."""
+    held, lint = report.artifact, report.lint
+    if held is None or lint is None or lint.fingerprint is None:
+        return False
+    return lint.fingerprint != held.fingerprint
+
+
 def is_foreign(report: Report) -> bool:
     """Whether the recorded spikes are those of another network than the artifact's."""
     if report.recorded is None or report.artifact is None:
@@ -155,9 +163,13 @@ def absences(report: Report) -> list[str]:
         found.append("No artifact here (artifact/): 'snn-deploy map' packs a network into cores.")
     if report.verdict is None:
         found.append("No verdict here (verify.json): 'snn-deploy verify' compares the spikes.")
+    if is_old_lint(report):
+        found.append("lint.json is about another artifact than the one here: it is not shown.")
+    elif report.lint is None:
+        found.append("No lint here (lint.json): dead and silent neurons are not listed.")
     if report.recorded is None:
         found.append(
-            "No recorded spikes here (recorded.npz): the deployed network's own raster is not drawn."
+            "No recorded spikes here (recorded.npz): the judged side's raster is not drawn."
         )
     elif is_foreign(report):
         found.append("recorded.npz is of another network than the artifact: no raster is drawn.")
