@@ -152,7 +152,7 @@ def judge(
         diagnosis=None
         if failed is None or stimulus is None
         else diagnose(artifact, stimulus, failed, recorded, network_is=SPECIFICATION, probe=probe),
-        windows=_windows(artifact, rasters, failed or chain[-1], measured),
+        windows=_windows(artifact, rasters, failed or next(reversed(chain), None), measured),
         extents=None
         if stimulus is None or probe is None
         else extents(artifact.network, stimulus, probe, SPECIFICATION),
@@ -162,7 +162,7 @@ def judge(
 def _windows(
     artifact: Artifact,
     rasters: Mapping[str, Raster | None],
-    arrow: Comparison,
+    arrow: Comparison | None,
     measured: Measured | None,
 ) -> tuple[Window, ...]:
     """Both sides of an exact arrow, and of the measured one."""
