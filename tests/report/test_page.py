@@ -22,6 +22,8 @@ from toolchain.raster import Raster, Recording
 from toolchain.report.collect import collect
 from toolchain.report.html import to_html
 from toolchain.report.memory import draw_memory
+from toolchain.report.record import Window
+from toolchain.report.sides import draw_sides
 from toolchain.report.spans import draw_spans
 from toolchain.report.story import tell
 from toolchain.verify.verdict import judge
@@ -115,6 +117,9 @@ def test_sides_are_told_apart_by_shape_and_counted(folder: Path, artifact: Artif
     for sign, words in (("=", "both"), ("-", "only quantized"), ("+", "only board")):
         assert f"{words} ({signs.count(sign):,})" in page
     assert signs.count("-") + signs.count("+") == 3
+    picture = draw_sides(Window.model_validate(broken)).svg
+    for sign, look in (("-", "lost"), ("+", "extra")):
+        assert picture.count(f'class="{look}"') == signs.count(sign) + 1  # and one in the legend
     assert f"first difference: timestep {broken['cursor']}" in page
     for look in ("lost", "extra", "both", "cursor"):
         assert f'class="{look}"' in page
@@ -264,6 +269,9 @@ def test_memory_adds_up(artifact: Artifact) -> None:
     assert drawn.written == words * artifact.profile.synapse.word_bits
     assert sum(bits for _, _, bits, _ in drawn.rows) == drawn.written
     assert sum(share for *_, share in drawn.rows) == pytest.approx(1)
+    bars = re.findall(r'x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', drawn.svg)
+    assert len(bars) > 2 * len(artifact.cores)
+    assert all(float(x) + float(width) <= 440 for x, width in bars)
 
 
 def _work(energy: list[tuple[str, list[float]]]) -> dict[str, Any]:

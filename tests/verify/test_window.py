@@ -93,6 +93,23 @@ def test_a_window_counts_what_it_leaves_out() -> None:
     assert names[-1] in [pane.population for pane in made.panes]  # differs: kept before the others
 
 
+def test_the_neuron_that_differs_first_is_kept(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolchain.verify.window.NEURONS", 1)
+    name, size = next(iter(SIZES.items()))
+    left, right = ({n: np.ones((1, 5, k), bool) for n, k in SIZES.items()} for _ in range(2))
+    for bits in (left, right):
+        bits[name][0, :, size - 2] = False  # spikes least, and differs first
+    right[name][0, 1, size - 2] = True
+    right[name][0, 3, 0] = False
+    sides = (Raster(spikes=bits) for bits in (left, right))
+    made = window(*sides, artifact.network, against="a", backend="b")
+
+    assert made is not None
+    assert made.panes[0].neurons == (size - 2,)
+
+
 def _probe(artifact: Artifact, side: str, stimulus: Raster, population: str) -> Recording:
     assert side == "quantized"
     return quantized.run(artifact, stimulus, states=[population])
