@@ -79,6 +79,22 @@ def test_verify_says_in_json_and_in_a_file_where_the_first_wrong_spike_is(
 
 
 @pytest.mark.usefixtures("wrong")
+def test_report_shows_a_verdict_from_elsewhere_with_both_sides(
+    shell: Shell, artifact: Path, stimulus: Path, tmp_path: Path
+) -> None:
+    verdict, page = tmp_path / "v.json", tmp_path / "page.html"
+    call = ("verify", artifact, "--stimulus", stimulus, "--backend", "simulator")
+    shell(*call, "--out", verdict, "--json")
+    code, out, _ = shell("report", artifact, "--verdict", verdict, "--html", page)
+
+    assert code == 0
+    assert "between reference and simulator" in " ".join(out.split())
+    shown = page.read_text()
+    assert f"first difference: timestep {TIMESTEP}" in shown
+    assert "reference beside simulator, sample 2" in shown
+
+
+@pytest.mark.usefixtures("wrong")
 def test_a_wrong_spike_that_was_not_run_is_not_found(
     shell: Shell, artifact: Path, stimulus: Path
 ) -> None:

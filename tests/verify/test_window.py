@@ -119,8 +119,8 @@ def test_states_are_counted_in_powers_of_two(artifact: Artifact) -> None:
     stimulus = random_raster({"input": 8})
     found = extents(artifact.network, stimulus, lambda *a: _probe(artifact, *a), "quantized")
     assert found is not None
-    assert found.samples == min(SAMPLES, stimulus.samples)
-    held = quantized.run(artifact, stimulus, states=True)
+    assert found.samples == min(SAMPLES, stimulus.samples // len(SIZES))
+    held = quantized.run(artifact, stimulus.first(found.samples), states=True)
     assert held.u is not None
 
     for name, one in found.populations.items():

@@ -50,11 +50,12 @@ def _mapped(report: Report) -> str:
     artifact = report.artifact
     if artifact is None:
         return ""
+    whose = "Its" if _trained(report) else "The network's"
     stored = sum(len(core.synapse_weight) for core in artifact.cores)
     used, bound = len(artifact.cores), artifact.image.lower_bound
     least = "the fewest possible" if used == bound else f"any packing needs at least {bound:,}"
     return (
-        f"Its {count(stored, 'synapse')} are packed into {count(used, 'core')} of"
+        f"{whose} {count(stored, 'synapse')} are packed into {count(used, 'core')} of"
         f" {artifact.profile.title}, {least}."
     )
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from toolchain.artifact import Artifact, Core
 from toolchain.report.collect import Report
 from toolchain.report.record import Verdict
+from toolchain.report.story import tell
 from toolchain.report.words import (
     BUDGETS,
     absences,
@@ -66,7 +67,8 @@ def _head(report: Report) -> RenderableType:
     style = "bold green" if verdict_word(report) == "Equal" else "bold red"
     style = "bold" if report.verdict is None else style
     sentence = Text.assemble((verdict_word(report), style), ": ", verdict_sentence(report))
-    return Group(Text(title(report), style="bold"), sentence)
+    story = tell(report).replace("\N{NO-BREAK SPACE}", " ")
+    return Group(Text(title(report), style="bold"), sentence, *([Text(story)] if story else []))
 
 
 def _figures(report: Report) -> RenderableType:

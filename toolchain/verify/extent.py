@@ -58,10 +58,12 @@ class Extents:
 def extents(network: QuantizedNetwork, stimulus: Raster, probe: Probe, side: str) -> Extents | None:
     """u and v of every population in the first few samples, one population at a time.
 
-    None where one population's states in one sample would be too many to hold.
+    So few samples that all these runs together are about one run of the stimulus. None where one
+    population's states in one sample would be too many to hold.
     """
     most = max(population.size for population in network.populations) * stimulus.timesteps
-    samples = min(SAMPLES, stimulus.samples, _CELLS // max(most, 1))
+    wanted = max(1, stimulus.samples // len(network.populations))
+    samples = min(SAMPLES, wanted, stimulus.samples, _CELLS // max(most, 1))
     if samples < 1:
         return None
     some, found = stimulus.first(samples), {}
