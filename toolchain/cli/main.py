@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": ("demo", "Train, map, run on Lava and verify: the whole way in a few minutes."),
     "train": ("train", "Train a spiking network sparse from scratch."),
     "check": ("mapping", "Say whether a network fits a chip, and list every limit it breaks."),
+    "prune": ("pruning", "Remove the weakest synapses of a network."),
     "map": ("mapping", "Turn a trained network into what a chip's cores load."),
     "encode": ("encoding", "Turn raw samples into a stimulus, by the artifact's own encoding."),
     "run": ("running", "Run an artifact on a stimulus and record who spiked when."),

@@ -10,6 +10,7 @@ import click
 from toolchain.arithmetic import ACTIVATION_LIMIT, STATE_LIMIT
 from toolchain.artifact import write_artifact
 from toolchain.cli.inputs import read_network
+from toolchain.cli.mending import no_mend_option, refuse
 from toolchain.cli.output import (
     Watcher,
     chip_option,
@@ -22,9 +23,11 @@ from toolchain.cli.output import (
 )
 from toolchain.cli.quantizing import Asked, quantizing_options, read_asked
 from toolchain.cli.traffic import at_work, measuring, show_work, stimulus_option
+from toolchain.errors import DoesNotFitError
 from toolchain.mapper.counting import count_fit
+from toolchain.mapper.mends import Wish
 from toolchain.mapper.pack import PACKERS
-from toolchain.mapper.pipeline import Mapped, map_network
+from toolchain.mapper.pipeline import Mapped, Measure, Watch, map_network
 from toolchain.mapper.placement import PLACERS
 from toolchain.mapper.quantize import Rounding
 from toolchain.network import Network
@@ -55,21 +58,26 @@ placer_option = click.option(
 @chip_option
 @quantizing_options
 @packer_option
+@no_mend_option
 @json_option
 def check_command(
-    network: Path,
-    chip: str,
-    asked: Asked,
-    packer: str,
-    as_json: bool,
+    network: Path, chip: str, asked: Asked, packer: str, no_mend: bool, as_json: bool
 ) -> None:
     """Say whether a trained network fits a chip; if not, list every limit it breaks.
 
-    Each line says where, how much is needed, how much is held, by how much it is over, and the
-    next move. A chip whose neurons are not known well enough is compared by its counts alone. Exit
-    code 0: it fits; 1: it does not, or that cannot be said. Nothing is written.
+    Each line says where, how much is needed, how much is held and by how much it is over. Then
+    changes are tried by mapping the network with them: another packer, fewer weight bits, the
+    weakest synapses pruned, more chips, another chip. Of each kind the smallest that makes it fit
+    is named, the cheapest first, with the command that applies it. A chip whose neurons are not
+    known well enough is compared by its counts alone. Exit code 0: it fits; 1: it does not, or that
+    cannot be said. Nothing is written.
     """
-    mapped = _map(network, chip, asked, packer=packer, placer="in-order", as_json=as_json)
+    wish = _wish(network, chip, asked, packer, as_json=as_json)
+    try:
+        with Watcher() as watch:
+            mapped = _map(wish, placer="in-order", watch=watch)
+    except DoesNotFitError as lacking:
+        refuse(network, chip, asked, wish, lacking, mend=not no_mend, as_json=as_json)
     if as_json:
         say_json({"fits": True, "violations": []} | summary_of(mapped))
     else:
@@ -106,10 +114,14 @@ def map_command(
     that was trained on the chip's integers ([exact]) is taken as it is. The same network gives the
     same bytes. Exit code 1: it does not fit, and nothing is written.
     """
-    mapped = _map(
-        network, chip, asked, packer=packer, placer=placer, measured=True, stimulus=stimulus,
-        as_json=as_json,
-    )  # fmt: skip
+    wish = _wish(network, chip, asked, packer, as_json=as_json)
+    try:
+        with Watcher() as watch:
+            measure = measuring(network, stimulus, watch)
+            mapped = _map(wish, placer=placer, measure=measure, watch=watch)
+    except DoesNotFitError as lacking:
+        advice = f"'snn-deploy check {network} --chip {chip}' tries what would mend it"
+        raise DoesNotFitError(lacking.subject, lacking.violations, advice) from lacking
     write_artifact(mapped.artifact, out)
     work = at_work(mapped.artifact)
     if as_json:
@@ -121,33 +133,32 @@ def map_command(
         say(f"\nartifact  {out}\nnext      snn-deploy verify {out} --stimulus STIMULUS.npz")
 
 
-def _map(
-    path: Path,
-    chip: str,
-    asked: Asked,
-    *,
-    packer: str,
-    placer: str,
-    measured: bool = False,
-    stimulus: Path | None = None,
-    as_json: bool,
-) -> Mapped:
-    """Map as the options ask; a chip that is an outline is counted against, and that is the end."""
+def _wish(path: Path, chip: str, asked: Asked, packer: str, *, as_json: bool) -> Wish:
+    """What the options ask for; an outline is counted against, and that is the end."""
     profile = find_chip(chip)
     if isinstance(profile, Outline):
         count_only(read_network(path), profile, as_json=as_json)
     network, calibration = read_asked(path, asked)
-    with Watcher() as watch:
-        return map_network(
-            network,
-            profile,
-            packer=packer,
-            placer=placer,
-            measure=measuring(path, stimulus, watch) if measured else None,
-            watch=watch,
-            weight_bits=asked.weight_bits,
-            calibration=calibration,
-        )
+    return Wish(
+        network=network,
+        profile=profile,
+        packer=packer,
+        weight_bits=asked.weight_bits,
+        calibration=calibration,
+    )
+
+
+def _map(wish: Wish, *, placer: str, measure: Measure | None = None, watch: Watch) -> Mapped:
+    return map_network(
+        wish.network,
+        wish.profile,
+        packer=wish.packer,
+        placer=placer,
+        measure=measure,
+        watch=watch,
+        weight_bits=wish.weight_bits,
+        calibration=wish.calibration,
+    )
 
 
 def count_only(network: Network, outline: Outline, *, as_json: bool) -> NoReturn:

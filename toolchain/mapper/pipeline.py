@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from toolchain.activity import Activity, assumed_activity
 from toolchain.artifact import Artifact, make_artifact
 from toolchain.codec import fingerprint
-from toolchain.errors import DoesNotFitError
+from toolchain.errors import DoesNotFitError, Violation
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.assemble import assemble
 from toolchain.mapper.bound import Bounds, lower_bound
@@ -52,12 +52,9 @@ def map_network(
     network breaks, in registers and in cores. Same arguments: same bytes.
     """
     watch("quantize", 0, 4)
-    if isinstance(network, QuantizedNetwork):
-        quantized = taken(network, profile)
-    else:
-        quantized = quantize(network, profile, weight_bits=weight_bits, calibration=calibration)
+    quantized = on_integers(network, profile, weight_bits=weight_bits, calibration=calibration)
     watch("pack", 1, 4)
-    packed, bounds = _legal_packing(quantized, profile, packer)
+    packed, bounds = legal_packing(quantized, profile, packer)
     watch("assemble", 2, 4)
     image = assemble(
         quantized.network,
@@ -80,23 +77,46 @@ def map_network(
     )
 
 
-def pack(network: QuantizedNetwork, profile: HardwareProfile, packer: str) -> tuple[Packed, Bounds]:
-    """Packed cores, counted and found legal, and what any packing needs at least.
+def on_integers(
+    network: Network | QuantizedNetwork,
+    profile: HardwareProfile,
+    *,
+    weight_bits: int | None,
+    calibration: Calibration | None,
+) -> Quantized:
+    """A network of real numbers quantized; one of integers as it is."""
+    if isinstance(network, QuantizedNetwork):
+        return taken(network, profile)
+    return quantize(network, profile, weight_bits=weight_bits, calibration=calibration)
 
-    Raises DoesNotFitError: neurons that exceed a core alone, and a network that no packing holds,
-    before anything is packed.
+
+def impossible(
+    network: QuantizedNetwork, profile: HardwareProfile
+) -> tuple[list[Violation], Bounds]:
+    """What no packing can mend: neurons that exceed a core alone, and too few cores by the bound.
+
+    Nothing is packed for it, so a network that is far too large is refused at once.
     """
     found = check_neurons(network, profile)
     bounds = lower_bound(network, profile)
     if bounds.cores > profile.cores:
         found.append(too_few_cores(profile, bounds.cores, "the network, by any packing"))
+    return found, bounds
+
+
+def pack(network: QuantizedNetwork, profile: HardwareProfile, packer: str) -> tuple[Packed, Bounds]:
+    """Packed cores, counted and found legal, and what any packing needs at least.
+
+    Raises DoesNotFitError: what is impossible, before anything is packed, or what the packer lacks.
+    """
+    found, bounds = impossible(network, profile)
     if found:
         raise DoesNotFitError(f"the network exceeds '{profile.name}'", found)
     packing = PACKERS[packer](network, profile)
     return check_packing(network, profile, packing), bounds
 
 
-def _legal_packing(
+def legal_packing(
     quantized: Quantized, profile: HardwareProfile, packer: str
 ) -> tuple[Packed, Bounds]:
     """Packed cores; what quantizing found illegal is listed with what the cores lack."""
