@@ -119,17 +119,17 @@ def find_mends(
     many synapses visited, not after a time.
     """
     trials = _Trials(watch)
-    tried = {
-        "another packer": _other_packers(wish, trials),
-        "fewer weight bits": _fewer_bits(wish, trials),
+    tried: dict[str, Sequence[Mend | None]] = {
+        "another packer": [_other_packers(wish, trials)],
+        "fewer weight bits": [_fewer_bits(wish, trials)],
         "pruning": _pruned(wish, trials, violations),
-        "another chip": _other_chips(wish, trials, others),
+        "another chip": [_other_chips(wish, trials, others)],
     }
-    found = [mend for mend in tried.values() if mend is not None]
+    found = [mend for mends in tried.values() for mend in mends if mend is not None]
     found.sort(key=lambda mend: (mend.kind in ("chip", "chips"), mend.given_up))
     return Found(
         mends=tuple(found),
-        failed=tuple(kind for kind, mend in tried.items() if mend is None),
+        failed=tuple(kind for kind, mends in tried.items() if not any(mends)),
         ended_early=trials.over(),
     )
 
@@ -162,36 +162,46 @@ def _fewer_bits(wish: Wish, trials: _Trials) -> Mend | None:
     return None
 
 
-def _pruned(wish: Wish, trials: _Trials, violations: Sequence[Violation]) -> Mend | None:
-    """The fewest synapses removed, as whole percents of one layer or of several."""
-    total = wish.network.synapses
+def _pruned(wish: Wish, trials: _Trials, violations: Sequence[Violation]) -> list[Mend]:
+    """Pruning by whole percents: of the layers where it costs the fewest synapses, and of all.
+
+    All layers alike may lose more synapses in sum, but leave none of them nearly empty.
+    """
     best: Mend | None = None
-    for layers in _layers_to_prune(wish.network, violations):
-
-        def pruned(percent: int, layers: tuple[str, ...] = layers) -> Wish:
-            kept = kept_of_percent(wish.network, layers, percent)
-            return replace(wish, network=prune(wish.network, kept))
-
+    *some, every = _layers_to_prune(wish.network, violations) or [()]
+    for layers in some:
         onto = sum(synapses_onto(wish.network, layer) for layer in layers)
         most = _MOST_PERCENT if best is None else (best.removed - 1) * 100 // onto
-        found = _smallest_percent(pruned, trials, min(most, _MOST_PERCENT))
-        if found is None:
-            continue
-        percent, cores = found
-        smaller = pruned(percent)
-        removed = total - smaller.network.synapses
-        if best is not None and removed >= best.removed:
-            continue
-        best = Mend(
-            kind="prune",
-            wish=smaller,
-            cores=cores,
-            given_up=removed / total,
-            layers=layers,
-            percent=percent,
-            removed=removed,
-        )
-    return best
+        found = _prune_these(wish, trials, layers, most)
+        if found is not None and (best is None or found.removed < best.removed):
+            best = found
+    most = _MOST_PERCENT if best is None else best.percent - 1
+    alike = _prune_these(wish, trials, every, most) if every else None
+    return [mend for mend in (best, alike) if mend is not None]
+
+
+def _prune_these(wish: Wish, trials: _Trials, layers: tuple[str, ...], most: int) -> Mend | None:
+    """The same share of each of these layers, up to so many percent."""
+
+    def pruned(percent: int) -> Wish:
+        kept = kept_of_percent(wish.network, layers, percent)
+        return replace(wish, network=prune(wish.network, kept))
+
+    found = _smallest_percent(pruned, trials, min(most, _MOST_PERCENT))
+    if found is None:
+        return None
+    percent, cores = found
+    smaller = pruned(percent)
+    removed = wish.network.synapses - smaller.network.synapses
+    return Mend(
+        kind="prune",
+        wish=smaller,
+        cores=cores,
+        given_up=removed / wish.network.synapses,
+        layers=layers,
+        percent=percent,
+        removed=removed,
+    )
 
 
 def _layers_to_prune(
