@@ -59,12 +59,16 @@ def runs(neurons: IntArray) -> list[tuple[int, int]]:
     return [(int(part[0]), int(part[-1]) + 1) for part in parts]
 
 
+def name_runs(neurons: IntArray, most: int | None = None) -> str:
+    """Neurons as a person names them: 0:16, 20, 31:40; beyond so many runs their number alone."""
+    found = [f"{a}" if b == a + 1 else f"{a}:{b}" for a, b in runs(neurons)]
+    beyond = 0 if most is None else max(0, len(found) - most)
+    return ", ".join(found[: len(found) - beyond]) + (f", and {beyond} more runs" * (beyond > 0))
+
+
 def name_neurons(block: PlacedBlock) -> str:
-    """Neurons as a person names them: 0:16, 20, 31:40."""
-    return ", ".join(
-        f"{start}" if stop == start + 1 else f"{start}:{stop}"
-        for start, stop in runs(block.neurons)
-    )
+    """The neurons of a block as a person names them."""
+    return name_runs(block.neurons)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from toolchain.arithmetic import ACTIVATION_LIMIT, STATE_LIMIT
-from toolchain.artifact import write_artifact
+from toolchain.artifact import Image, name_runs, write_artifact
 from toolchain.cli.inputs import read_network
 from toolchain.cli.mending import no_mend_option, refuse
 from toolchain.cli.output import (
@@ -22,9 +22,11 @@ from toolchain.cli.output import (
     violations_json,
 )
 from toolchain.cli.quantizing import Asked, quantizing_options, read_asked
+from toolchain.cli.remapping import from_option, moves_json, read_before, show_moves
 from toolchain.cli.traffic import at_work, measuring, show_work, stimulus_option
 from toolchain.errors import DoesNotFitError
 from toolchain.mapper.counting import count_fit
+from toolchain.mapper.hearing import deaf_outputs
 from toolchain.mapper.mends import Wish
 from toolchain.mapper.pack import PACKERS
 from toolchain.mapper.pipeline import Mapped, Measure, Watch, map_network
@@ -95,6 +97,7 @@ def check_command(
 @packer_option
 @placer_option
 @stimulus_option
+@from_option
 @json_option
 def map_command(
     network: Path,
@@ -104,6 +107,7 @@ def map_command(
     packer: str,
     placer: str,
     stimulus: Path | None,
+    old: Path | None,
     as_json: bool,
 ) -> None:
     """Turn a trained network into an artifact: what the cores of a chip load.
@@ -115,19 +119,23 @@ def map_command(
     same bytes. Exit code 1: it does not fit, and nothing is written.
     """
     wish = _wish(network, chip, asked, packer, as_json=as_json)
+    before = None if old is None else read_before(old, wish.profile)
     try:
         with Watcher() as watch:
             measure = measuring(network, stimulus, watch)
-            mapped = _map(wish, placer=placer, measure=measure, watch=watch)
+            mapped = _map(wish, placer=placer, measure=measure, watch=watch, before=before)
     except DoesNotFitError as lacking:
         advice = f"'snn-deploy check {network} --chip {chip}' tries what would mend it"
         raise DoesNotFitError(lacking.subject, lacking.violations, advice) from lacking
     write_artifact(mapped.artifact, out)
     work = at_work(mapped.artifact)
+    remapped = {} if before is None else {"moves": moves_json(before, mapped)}
     if as_json:
-        say_json(summary_of(mapped) | work.to_json() | {"out": str(out)})
+        say_json(summary_of(mapped) | work.to_json() | remapped | {"out": str(out)})
     else:
         show_mapping(mapped)
+        if before is not None:
+            show_moves(before, mapped)
         say()
         show_work(work)
         say(f"\nartifact  {out}\nnext      snn-deploy verify {out} --stimulus STIMULUS.npz")
@@ -148,7 +156,14 @@ def _wish(path: Path, chip: str, asked: Asked, packer: str, *, as_json: bool) ->
     )
 
 
-def _map(wish: Wish, *, placer: str, measure: Measure | None = None, watch: Watch) -> Mapped:
+def _map(
+    wish: Wish,
+    *,
+    placer: str,
+    measure: Measure | None = None,
+    watch: Watch,
+    before: Image | None = None,
+) -> Mapped:
     return map_network(
         wish.network,
         wish.profile,
@@ -158,6 +173,7 @@ def _map(wish: Wish, *, placer: str, measure: Measure | None = None, watch: Watc
         watch=watch,
         weight_bits=wish.weight_bits,
         calibration=wish.calibration,
+        before=before,
     )
 
 
@@ -194,8 +210,12 @@ def count_only(network: Network, outline: Outline, *, as_json: bool) -> NoReturn
 def summary_of(mapped: Mapped) -> dict[str, Any]:
     """The mapping as JSON, with what quantizing lost."""
     roundings = [_rounding_json(rounding) for rounding in mapped.roundings]
-    found = {"quantization": roundings, "scales": mapped.scales, "placing": mapped.remark}
-    return mapping_summary(mapped.artifact) | found
+    return mapping_summary(mapped.artifact) | {
+        "quantization": roundings,
+        "scales": mapped.scales,
+        "placing": mapped.remark,
+        "deaf_outputs": deaf_outputs(mapped.artifact.network).tolist(),
+    }
 
 
 def show_mapping(mapped: Mapped) -> None:
@@ -223,6 +243,12 @@ def show_mapping(mapped: Mapped) -> None:
     say(f"scales    {mapped.scales}")
     if mapped.remark is not None:
         say(f"placing   {mapped.remark}")
+    network = mapped.artifact.network
+    if len(deaf := deaf_outputs(network)):
+        say(
+            f"outputs   {network.output}[{name_runs(deaf)}]: no synapse leads there from the input;"
+            " they spike by their bias, or never"
+        )
 
 
 def percent(part: dict[str, int]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from toolchain.artifact import read_artifact, runs
+from toolchain.artifact import name_runs, read_artifact
 from toolchain.cli.output import say, say_json, show, table
 from toolchain.errors import FileError
 from toolchain.whereabouts import find_neuron
@@ -50,14 +50,12 @@ def io_table(io: dict[str, Any]) -> Table:
         neuron, core, place = (np.array(io[end][key], np.int64) for key in ("neuron", "core", slot))
         for number in np.unique(core):
             here = core == number
-            what = f"{end} {io[end]['population']}[{_named(neuron[here])}]"
-            rows.append((what, int(number), f"{slot.replace('_', '-')} {_named(place[here])}"))
+            what = f"{end} {io[end]['population']}[{name_runs(neuron[here], _MOST_RUNS)}]"
+            rows.append(
+                (
+                    what,
+                    int(number),
+                    f"{slot.replace('_', '-')} {name_runs(place[here], _MOST_RUNS)}",
+                )
+            )
     return table(["inputs and outputs", "core", "slots, in this order"], rows)
-
-
-def _named(numbers: Any) -> str:
-    parts = [
-        f"{start}" if stop == start + 1 else f"{start}:{stop}" for start, stop in runs(numbers)
-    ]
-    more = f", and {len(parts) - _MOST_RUNS} more runs" if len(parts) > _MOST_RUNS else ""
-    return ", ".join(parts[:_MOST_RUNS]) + more

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.artifact import PlacedBlock, name_neurons
+from toolchain.artifact import PlacedBlock, name_runs
 from toolchain.errors import DoesNotFitError, Violation
 from toolchain.hardware import CoreResources, HardwareProfile
 from toolchain.mapper.encodings import list_words
@@ -219,10 +219,4 @@ def _alone_beyond(
 
 def describe(blocks: Sequence[PlacedBlock]) -> str:
     """Blocks as a person names them: 'hidden'[0:16, 20] + 'output'[0:10]."""
-    names = [(block.population, name_neurons(block).split(", ")) for block in blocks]
-    return " + ".join(f"'{population}'[{_shortened(runs)}]" for population, runs in names)
-
-
-def _shortened(runs: Sequence[str]) -> str:
-    more = f", and {len(runs) - _MOST_RUNS} more runs" if len(runs) > _MOST_RUNS else ""
-    return ", ".join(runs[:_MOST_RUNS]) + more
+    return " + ".join(f"'{b.population}'[{name_runs(b.neurons, _MOST_RUNS)}]" for b in blocks)
