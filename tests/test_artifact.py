@@ -22,7 +22,7 @@ from toolchain.artifact import (
 from toolchain.errors import FileError, InputError
 from toolchain.files import read_json, write_json
 from toolchain.hardware import find_profile
-from toolchain.network import Input, QuantizedNetwork
+from toolchain.network import Input, QuantizedNetwork, activation_bounds
 
 CHIP = cramped(find_profile("tiny"))
 FILES = ("artifact.json", "artifact.safetensors", "manifest.json", "profile.json")
@@ -240,3 +240,17 @@ def test_an_artifact_whose_weights_could_sum_beyond_16_bits_is_refused(
         match=r"population 'a': up to 32,768 can arrive .* a chip holds 32,767, over by 1; lower",
     ):
         read_artifact(tmp_path / "a")
+
+
+def test_weights_of_both_signs_cannot_all_add_up(tmp_path: Path) -> None:
+    """What arrives is largest where every source of one sign spikes, and no other."""
+    network = QuantizedNetwork(
+        input=Input(name="input", size=240),
+        populations=(neurons("a", 1),),
+        projections=(synapses("input", "a", rows([[-256, 254] * 120])),),
+        output="a",
+    )
+    write_artifact(place(network, find_profile("loihi1")), tmp_path / "a")
+
+    assert read_artifact(tmp_path / "a").network.synapses == 240
+    assert activation_bounds(network.projections) == {"a": 256 * 120}

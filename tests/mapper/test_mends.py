@@ -21,6 +21,9 @@ from toolchain.mapper.resources import Packing
 from toolchain.network import Network, QuantizedNetwork
 
 TINY = find_profile("tiny")
+TWO_CORES = TINY.model_copy(
+    update={"chips": TINY.chips.model_copy(update={"cores_per_chip": 2, "columns": 2})}
+)
 
 
 def quiet(what: str, done: int, of: int) -> None:
@@ -58,13 +61,13 @@ def one_less(mend: Mend, wish: Wish) -> Wish | None:
 
 @pytest.mark.parametrize(
     "network",
-    [chain(260, 100, 10, density=0.5), chain(300, 30, 10, density=0.95)],
+    [chain(150, 20, 6, density=0.8), chain(300, 6, 4, density=0.95)],
     ids=["too many synapses for the chip", "too many sources for a core"],
 )
 def test_the_smallest_mend_of_each_kind_fits_when_applied_and_one_step_less_does_not(
     network: Network,
 ) -> None:
-    wish = Wish(network=network, profile=TINY, packer="akin")
+    wish = Wish(network=network, profile=TWO_CORES, packer="akin")
 
     found = search(wish, find_profile("loihi1"))
 
@@ -119,7 +122,7 @@ def test_another_packer_is_tried_where_only_the_packing_was_too_large(
 
 
 def test_integers_are_pruned_as_they_are_and_have_no_fewer_bits() -> None:
-    network = quantize(chain(300, 30, 10, density=0.95), TINY).network
+    network = quantize(chain(300, 6, 4, density=0.95), TINY).network
 
     found = search(Wish(network=network, profile=TINY, packer="akin"))
 

@@ -118,8 +118,7 @@ def _sentence(mend: Mend) -> str:
         "prune": f"prune {mend.percent} % of the synapses onto {onto} ({mend.removed:,}, the"
         " weakest)",
         "chip": f"take '{mend.wish.profile.name}', {mend.wish.profile.cores:,} cores",
-        "chips": f"take {chips.chips:,} such chips: a copy of the profile with chips = "
-        f"{chips.chips}",
+        "chips": f"take {chips.chips:,} such chips: in a copy of the profile, chips = {chips.chips}",
     }[mend.kind]
     return f"{what}; mapped so, it takes {mend.cores:,} of {mend.wish.profile.cores:,} cores"
 
@@ -137,7 +136,9 @@ def _commands(path: Path, chip: str, asked: Asked, mend: Mend) -> list[str]:
     if asked.thresholds is not None:
         options += ["--thresholds", str(asked.thresholds)]
     if mend.kind == "chips":
-        return []
+        copied = _line(["chips", "show", chip, "--toml"]) + " > board.toml"
+        options[1] = "./board.toml"
+        return [copied, _line(["map", str(path), *options, "--out", "ART"])]
     if mend.kind == "prune":
         layers = [part for layer in mend.layers for part in ("--layer", layer)]
         pruned = ["prune", str(path), *layers, "--percent", str(mend.percent), "--out", "NET"]
