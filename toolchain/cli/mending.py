@@ -118,7 +118,8 @@ def _sentence(mend: Mend) -> str:
         "prune": f"prune {mend.percent} % of the synapses onto {onto} ({mend.removed:,}, the"
         " weakest)",
         "chip": f"take '{mend.wish.profile.name}', {mend.wish.profile.cores:,} cores",
-        "chips": f"take {chips.chips:,} such chips: in a copy of the profile, chips = {chips.chips}",
+        "chips": f"take {chips.chips:,} such chips: in a copy of the profile, chips ="
+        f" {chips.chips}",
     }[mend.kind]
     return f"{what}; mapped so, it takes {mend.cores:,} of {mend.wish.profile.cores:,} cores"
 
