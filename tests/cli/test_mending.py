@@ -257,3 +257,16 @@ def test_a_layer_that_no_projection_reaches_is_refused(shell: Shell, network: Pa
 
     assert code == 2
     assert "layer2" in err
+
+
+@pytest.mark.parametrize("chip", ["loihi1", "odin"])
+def test_a_chip_maker_begins_with_the_file_of_another_chip(
+    chip: str, shell: Shell, network: Path, tmp_path: Path
+) -> None:
+    code, text, _ = shell("chips", "show", chip, "--toml")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(text)
+
+    assert code == 0
+    assert shell("chips", "diff", chip, mine)[1].endswith("have the same numbers\n")
+    assert shell("check", network, "--chip", mine)[0] == (1 if chip == "odin" else 0)
