@@ -19,7 +19,7 @@ from toolchain.mapper.prune import kept_of_percent, prune, synapses_onto
 from toolchain.mapper.quantize import Quantized
 from toolchain.network import Network, QuantizedNetwork
 
-_WORK = 400_000_000  # synapses visited, after which no further trial begins: a minute or two
+_WORK = 300_000_000  # synapses visited, after which no further trial begins
 _PACKING = 20  # visits of a synapse that packing takes, where proving takes one
 _HEAVY = 2  # layers that are tried beside those that the violations name
 _MOST_CHIPS = 16  # times the chips there are, beyond which the bound has to do
@@ -56,7 +56,7 @@ class Found:
     """Mends in order of cost, the cheapest first."""
 
     mends: tuple[Mend, ...]
-    failed: tuple[str, ...]  # kinds of which no change fits
+    failed: tuple[str, ...]  # kinds of which no change fits, all of them tried
     ended_early: bool  # the work allowed was spent before all was tried
 
 
@@ -119,19 +119,21 @@ def find_mends(
     many synapses visited, not after a time.
     """
     trials = _Trials(watch)
-    tried: dict[str, Sequence[Mend | None]] = {
-        "another packer": [_other_packers(wish, trials)],
-        "fewer weight bits": [_fewer_bits(wish, trials)],
-        "pruning": _pruned(wish, trials, violations),
-        "another chip": [_other_chips(wish, trials, others)],
+    kinds: dict[str, Callable[[], Sequence[Mend | None]]] = {
+        "another packer": lambda: [_other_packers(wish, trials)],
+        "fewer weight bits": lambda: [_fewer_bits(wish, trials)],
+        "another chip": lambda: [_other_chips(wish, trials, others)],
+        "pruning": lambda: _pruned(wish, trials, violations),  # last: it takes the most trials
     }
-    found = [mend for mends in tried.values() for mend in mends if mend is not None]
+    found: list[Mend] = []
+    failed = []
+    for kind, search in kinds.items():
+        mends = [mend for mend in search() if mend is not None]
+        found += mends
+        if not mends and not trials.over():
+            failed.append(kind)
     found.sort(key=lambda mend: (mend.kind in ("chip", "chips"), mend.given_up))
-    return Found(
-        mends=tuple(found),
-        failed=tuple(kind for kind, mends in tried.items() if not any(mends)),
-        ended_early=trials.over(),
-    )
+    return Found(mends=tuple(found), failed=tuple(failed), ended_early=trials.over())
 
 
 def _other_packers(wish: Wish, trials: _Trials) -> Mend | None:
