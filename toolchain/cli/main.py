@@ -25,6 +25,7 @@ COMMANDS = {
         "mapping.check_command",
         "Say whether a network fits a chip, and list every limit it breaks.",
     ),
+    "prune": ("pruning.prune_command", "Remove the weakest synapses of a network."),
     "map": ("mapping.map_command", "Turn a trained network into what a chip's cores load."),
     "encode": (
         "encoding.encode_command",
