@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from toolchain.artifact import Artifact, read_artifact
 from toolchain.backends import BACKENDS, get_backend
+from toolchain.cli.contracting import check_junit, keep_contract, write_junit
 from toolchain.cli.inputs import check_out, read_mappable, read_network, read_stimulus
 from toolchain.cli.output import (
     Watch,
@@ -22,7 +24,7 @@ from toolchain.cli.output import (
     table,
 )
 from toolchain.cli.rooms import train_room
-from toolchain.cli.running import artifact_argument, samples_option, stimulus_option
+from toolchain.cli.running import samples_option
 from toolchain.codec import fingerprint
 from toolchain.errors import InputError
 from toolchain.files import write_json
@@ -34,8 +36,24 @@ SPECIFICATION = "quantized"
 
 
 @click.command("verify")
-@artifact_argument
-@stimulus_option
+@click.argument("artifact", metavar="ART", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--stimulus",
+    type=click.Path(path_type=Path),
+    help="An .npz: bool (samples, timesteps, neurons) under the input's name, and labels.",
+)
+@click.option(
+    "--contract",
+    type=click.Path(path_type=Path),
+    metavar="FILE.toml",
+    help="Hold the artifact to what this file promises of it; it may name all else.",
+)
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path),
+    metavar="FILE.xml",
+    help="Write the verdict as JUnit XML, too: a test case for every arrow or clause.",
+)
 @click.option(
     "--backend",
     type=click.Choice(list(BACKENDS)),
@@ -59,9 +77,13 @@ SPECIFICATION = "quantized"
 @samples_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the verdict to this file, too.")
 @json_option
+@click.pass_context
 def verify_command(
-    artifact: Path,
-    stimulus: Path,
+    context: click.Context,
+    artifact: Path | None,
+    stimulus: Path | None,
+    contract: Path | None,
+    junit: Path | None,
     backend: str,
     against: str,
     trained: Path | None,
@@ -76,7 +98,27 @@ def verify_command(
     run that learned on the chip's integers comes first in the chain; one in real numbers is
     measured beside it. There is no tolerance. Exit code 0: equal; 1: not equal, or nothing was
     compared.
+
+    With --contract, the file says what is exact and what is measured by how much (docs/
+    verification.md). Exit code 0: every clause is kept; 1: one is broken.
     """
+    if contract is not None:
+        _refuse_beside_a_contract(context)
+        keep_contract(
+            contract,
+            artifact=artifact,
+            stimulus=stimulus,
+            trained=trained,
+            samples=samples,
+            junit=junit,
+            out=out,
+            as_json=as_json,
+        )
+        return
+    if artifact is None or stimulus is None:
+        raise click.UsageError("give ART and --stimulus, or --contract")
+    if junit is not None:
+        check_junit(junit)
     if out is not None:
         check_out(out, ".json", never=artifact)
     loaded = read_artifact(artifact)
@@ -89,11 +131,19 @@ def verify_command(
     verdict = judge(loaded, recorded, trained=known)
     if out is not None:
         write_json(out, verdict.to_json())
+    if junit is not None:
+        write_junit(junit, verdict)
     if as_json:
         say_json(verdict.to_json())
     else:
         show_verdict(verdict)
     exit_with(0 if verdict.equal else 1)
+
+
+def _refuse_beside_a_contract(context: click.Context) -> None:
+    for name in ("backend", "against"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} does not go with --contract: its [exact] chain says")
 
 
 def chain(backend: str, against: str) -> list[str]:
