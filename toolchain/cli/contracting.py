@@ -84,7 +84,9 @@ def _settle(
     contract: Contract, artifact: Artifact, stimulus: Raster, trained: Path | None
 ) -> tuple[Settlement, Measurement | None]:
     names = [DEPLOYED] if contract.exact is None else contract.exact.chain
-    asked = contract.float_ if contract.float_ is not None and contract.float_.promises else None
+    asked = (
+        contract.measured if contract.measured is not None and contract.measured.promises else None
+    )
     check_labels(contract, stimulus)
     with Watcher() as watch:
         recorded = _record(names, artifact, stimulus, trained, watch)

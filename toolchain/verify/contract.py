@@ -83,7 +83,7 @@ class Contract(_Table):
     trained: str | None = None  # the run that was mapped, or its raster on this stimulus, an .npz
     samples: Annotated[int, Field(ge=1)] | None = None  # the first so many; None: all
     exact: Exact | None = None
-    float_: Measured | None = Field(default=None, alias="float")
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +129,10 @@ def read_contract(path: Path, backends: Sequence[str]) -> Contract:
     contract = fit(Contract, read_toml(path), path)
     if contract.exact is not None:
         _check_chain(contract.exact.chain, backends, path)
-    asked = contract.float_ is not None and contract.float_.promises
+    asked = contract.measured is not None and contract.measured.promises
     if contract.exact is None and not asked:
         raise ConfigError(
-            f"{path}: promises nothing; add [exact] with a chain, or [float] with a margin"
+            f"{path}: promises nothing; add [exact] with a chain, or [measured] with a margin"
         )
     return contract
 
@@ -151,7 +151,7 @@ def _check_chain(chain: Sequence[str], backends: Sequence[str], path: Path) -> N
 
 def check_labels(contract: Contract, stimulus: Raster) -> None:
     """Raise InputError where a contract asks for accuracy and a stimulus has no labels."""
-    asked = contract.float_ is not None and contract.float_.needs_labels
+    asked = contract.measured is not None and contract.measured.needs_labels
     if asked and stimulus.labels is None:
         raise InputError(
             "the contract asks for accuracy, and the stimulus has no labels: add 'labels' to it, or"
@@ -178,9 +178,9 @@ def settle(
             )
         )
     clauses += [arrow(link) for link in links]
-    if contract.float_ is not None and contract.float_.promises:
+    if contract.measured is not None and contract.measured.promises:
         assert measured is not None
-        clauses += _measured(contract.float_, measured)
+        clauses += _measured(contract.measured, measured)
     return Settlement(fingerprint=fingerprint, samples=samples, clauses=tuple(clauses))
 
 
