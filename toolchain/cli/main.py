@@ -23,6 +23,8 @@ COMMANDS = {
     "encode": ("encoding", "Turn raw samples into a stimulus, by the artifact's own encoding."),
     "run": ("running", "Run an artifact on a stimulus and record who spiked when."),
     "verify": ("verifying", "Prove that an artifact spikes alike everywhere, bit for bit."),
+    "minimise": ("minimising", "Reduce a failing case to a small folder that replays it."),
+    "lint": ("linting", "Say what of a network is dead, silent, saturated or close to a limit."),
     "import": ("interchange", "Read a network of another tool: NIR, lava-dl's netx, ONNX."),
     "export": ("interchange", "Write a network for another tool: NIR, lava-dl's netx, ONNX."),
     "report": ("reporting", "Show what a folder holds, as text, JSON or one HTML page."),

@@ -29,10 +29,11 @@ from toolchain.codec import fingerprint
 from toolchain.errors import InputError
 from toolchain.files import write_json
 from toolchain.network import QuantizedNetwork
-from toolchain.raster import Raster
+from toolchain.raster import Raster, read_raster
 from toolchain.verify.verdict import TRAINED, Verdict, judge
 
 SPECIFICATION = "quantized"
+RECORDED = "recorded"  # in a chain: a raster from a file
 
 
 @click.command("verify")
@@ -74,6 +75,12 @@ SPECIFICATION = "quantized"
     metavar="RUN",
     help="The run that the artifact came from: its accuracy and agreement beside it.",
 )
+@click.option(
+    "--recorded",
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="Judge this recorded raster, in place of a backend.",
+)
 @samples_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the verdict to this file, too.")
 @json_option
@@ -87,6 +94,7 @@ def verify_command(
     backend: str,
     against: str,
     trained: Path | None,
+    recorded: Path | None,
     samples: int | None,
     out: Path | None,
     as_json: bool,
@@ -125,10 +133,13 @@ def verify_command(
     wanted = read_stimulus(stimulus, samples)
     with Watcher() as watch:
         known = None if trained is None else trained_raster(trained, loaded, wanted)
-        recorded = record(loaded, wanted, chain(backend, against), watch)
+        names = chain(RECORDED if recorded is not None else backend, against)
+        rasters = record(loaded, wanted, [name for name in names if name != RECORDED], watch)
+    if recorded is not None:
+        rasters[RECORDED] = read_recorded(recorded, wanted)
     if known is not None and trained is not None and is_exact(trained, loaded):
-        recorded = {TRAINED: known} | recorded
-    verdict = judge(loaded, recorded, trained=known)
+        rasters = {TRAINED: known} | rasters
+    verdict = judge(loaded, rasters, trained=known)
     if out is not None:
         write_json(out, verdict.to_json())
     if junit is not None:
@@ -141,7 +152,7 @@ def verify_command(
 
 
 def _refuse_beside_a_contract(context: click.Context) -> None:
-    for name in ("backend", "against"):
+    for name in ("backend", "against", "recorded"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise click.UsageError(f"--{name} does not go with --contract: its [exact] chain says")
 
@@ -152,6 +163,12 @@ def chain(backend: str, against: str) -> list[str]:
     if len(names) == 1:
         raise InputError(f"'{backend}' against itself proves nothing; choose another --backend")
     return names
+
+
+def read_recorded(file: Path, stimulus: Raster) -> Raster:
+    """A raster that was recorded on a stimulus, cut to the samples that are asked for."""
+    raster = read_raster(file)
+    return raster.first(stimulus.samples) if raster.samples > stimulus.samples else raster
 
 
 def record(
