@@ -9,10 +9,11 @@ from toolchain.artifact import Artifact, read_artifact
 from toolchain.backends import BACKENDS, get_backend
 from toolchain.cli.inputs import read_stimulus
 from toolchain.cli.output import Watch, Watcher, exit_with, say, say_json, show, table
+from toolchain.cli.rooms import train_room
 from toolchain.errors import InputError, SnnDeployError
 from toolchain.files import read_bytes, write_bytes, write_json
-from toolchain.raster import Raster, read_raster
-from toolchain.verify.compare import compare
+from toolchain.raster import Raster
+from toolchain.verify.compare import TRAINED, compare
 from toolchain.verify.contract import (
     Clause,
     Contract,
@@ -23,7 +24,7 @@ from toolchain.verify.contract import (
 )
 from toolchain.verify.junit import to_junit
 from toolchain.verify.measure import Measurement, measure
-from toolchain.verify.verdict import TRAINED, Verdict
+from toolchain.verify.verdict import Verdict
 
 DEPLOYED = "simulator"  # what is measured where a contract names no chain
 
@@ -90,7 +91,7 @@ def _settle(
     check_labels(contract, stimulus)
     with Watcher() as watch:
         recorded = _record(names, artifact, stimulus, trained, watch)
-        known = None if asked is None else _trained(trained, artifact, stimulus)
+        known = None if asked is None else _trained(trained, artifact, stimulus, exact=False)
     links = tuple(
         compare(expected, actual, artifact, against=against, backend=backend)
         for (against, expected), (backend, actual) in pairwise(recorded.items())
@@ -114,24 +115,36 @@ def _record(
 ) -> dict[str, Raster]:
     """Side -> raster; every backend is asked whether it is ready before the first one runs."""
     ready = {name: get_backend(name) for name in names if name != TRAINED}
-    first = {TRAINED: _trained(trained, artifact, stimulus)} if TRAINED in names else {}
+    first = {TRAINED: _trained(trained, artifact, stimulus, exact=True)} if TRAINED in names else {}
     ran = {name: b.run(artifact, stimulus, watch=watch).raster for name, b in ready.items()}
     return first | ran
 
 
-def _trained(trained: Path | None, artifact: Artifact, stimulus: Raster) -> Raster:
-    """The trained network's raster: recorded in an .npz, or by the run it was trained in."""
+def _trained(trained: Path | None, artifact: Artifact, stimulus: Raster, *, exact: bool) -> Raster:
+    """The trained network's raster: recorded in an .npz, or by the run it was trained in.
+
+    `exact`: of a run on the chip's integers, those; else what it was in real numbers before.
+    """
+    from toolchain.cli.verifying import is_exact, read_recorded, trained_raster
+
     if trained is None:
         raise InputError(
             "the contract holds the deployed network against the trained one: name a run, or a"
             " raster of its (.npz), with --trained or the key 'trained'"
         )
     if trained.suffix == ".npz":
-        raster = read_raster(trained)
-        return raster.first(stimulus.samples) if raster.samples > stimulus.samples else raster
-    from toolchain.cli.verifying import trained_raster
-
-    return trained_raster(trained, artifact, stimulus)
+        return read_recorded(trained, stimulus)
+    integers = is_exact(trained, artifact)
+    if exact and not integers:
+        raise InputError(
+            f"{trained}: was trained in real numbers, so it is measured and never exact; take"
+            f" '{TRAINED}' out of the contract's chain, or train with [exact]"
+        )
+    raster = trained_raster(trained, artifact, stimulus)
+    if exact or not integers:
+        return raster
+    real: Raster | None = train_room("predict").predict_real(trained, stimulus)
+    return raster if real is None else real
 
 
 def check_junit(file: Path) -> None:

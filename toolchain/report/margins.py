@@ -57,7 +57,7 @@ def _panel(name: str, seen: Mapping[str, Any]) -> Element:
     most = max(1, *(a + b for a, b in zip(spiking, silent, strict=True)))
     for at, pair in enumerate(zip(spiking, silent, strict=True)):
         _bar(picture, LEFT + at * step, step, pair, most)
-        if at % 4 == 0:
+        if at % 4 == 0 and at < len(spiking) - 2:
             middle = LEFT + (at + 0.5) * step
             put(picture, "text", f"{2**at:,}", x=middle, y=BASE + 14, class_="axis mid")
     put(picture, "line", x1=LEFT, x2=WIDTH - RIGHT, y1=BASE, y2=BASE, stroke="#59636f")

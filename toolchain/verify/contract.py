@@ -16,10 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from toolchain.errors import ConfigError, InputError, did_you_mean
 from toolchain.files import fit, read_toml
 from toolchain.raster import Raster
-from toolchain.verify.compare import Comparison
+from toolchain.verify.compare import TRAINED, Comparison
 from toolchain.verify.measure import Measurement
 from toolchain.verify.statistics import CONFIDENCE, Estimate
-from toolchain.verify.verdict import TRAINED
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
