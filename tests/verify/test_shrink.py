@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
-from tests.strategies import Case, cases, first_difference, place, seeds
+from tests.strategies import Case, cases, first_difference, neurons, place, seeds, synapses
 from toolchain.artifact import Artifact, read_artifact, write_artifact
 from toolchain.backends import quantized, reference
 from toolchain.errors import SnnDeployError
 from toolchain.hardware import find_profile
+from toolchain.network import Input, QuantizedNetwork, QuantizedPopulation
 from toolchain.raster import Raster, Recording
 from toolchain.verify.shrink import cut, isolate, sources
 
@@ -75,3 +79,63 @@ def test_what_is_cut_is_an_artifact_that_can_be_read_back(
         write_artifact(small, folder)
 
         assert read_artifact(folder).fingerprint == small.fingerprint
+
+
+def skipping() -> QuantizedNetwork:
+    """A skip that comes two local timesteps late, a loop, and numbers that no two neurons share."""
+    rng = np.random.default_rng(2)
+
+    def some(target: int, source: int) -> csr_array:
+        return csr_array(rng.integers(-40, 60, (target, source)) * 2)
+
+    def own(name: str, size: int) -> QuantizedPopulation:
+        given = {"threshold": rng.integers(50, 300, size), "decay_u": 900, "decay_v": 300}
+        return neurons(name, size, bias_mantissa=rng.integers(0, 900, size), **given)
+
+    return QuantizedNetwork(
+        input=Input(name="input", size=6),
+        populations=(own("deep", 7), own("wide", 9)),
+        projections=(
+            synapses("input", "wide", some(9, 6)),
+            synapses("wide", "deep", some(7, 9)),
+            synapses("input", "deep", some(7, 6), delay=4),
+            synapses("deep", "deep", some(7, 7), delay=2),
+        ),
+        output="deep",
+    )
+
+
+STIMULUS = Raster(spikes={"input": np.random.default_rng(3).random((2, 25, 6)) < 0.3})
+
+
+def test_a_skip_and_a_loop_keep_their_lags_when_their_population_is_alone() -> None:
+    artifact = place(skipping(), LOIHI)
+    before = quantized.run(artifact, STIMULUS, states=True)
+    spikes = {**before.raster.spikes, **STIMULUS.spikes}
+    fed = np.concatenate([spikes[name] for name in ("wide", "input")], axis=2)
+
+    after = reference.run(isolate(artifact, "deep"), Raster(spikes={"input": fed}), states=True)
+    assert before.u is not None
+    assert before.v is not None
+    assert after.raster.spikes["deep"].any()
+    wanted = Raster(spikes={"deep": before.raster.spikes["deep"]})
+    states = {"u": {"deep": before.u["deep"]}, "v": {"deep": before.v["deep"]}}
+    assert first_difference(Recording(raster=wanted, **states), after) == ""
+
+
+def test_neurons_that_stay_keep_their_own_numbers() -> None:
+    """Of a layer that sends to nobody else: the states of those that stay are what they were."""
+    looping = skipping()
+    network = replace(looping, projections=looping.projections[:3])
+    artifact, kept = place(network, LOIHI), np.array([1, 4, 5])
+    before = quantized.run(artifact, STIMULUS, states=True)
+
+    small = cut(artifact, {"input": np.arange(6), "wide": np.arange(9), "deep": kept})
+    after = reference.run(small, STIMULUS, states=True)
+    assert before.u is not None
+    assert before.v is not None
+    assert after.u is not None
+    assert after.v is not None
+    assert np.array_equal(after.raster.spikes["deep"], before.raster.spikes["deep"][..., kept])
+    assert np.array_equal(after.u["deep"], before.u["deep"][..., kept])
+    assert np.array_equal(after.v["deep"], before.v["deep"][..., kept])

@@ -18,7 +18,10 @@ Neuron = tuple[str, int]  # population and number, of the artifact that was give
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Case:
-    """An artifact with its stimulus, and where its parts came from."""
+    """An artifact with its stimulus, and where its parts came from.
+
+    The stimulus has no labels: what is left of the output decides nothing.
+    """
 
     artifact: Artifact
     stimulus: Raster
@@ -50,10 +53,7 @@ def whole(artifact: Artifact, stimulus: Raster) -> Case:
     sizes |= {p.name: p.size for p in network.populations}
     return Case(
         artifact=artifact,
-        stimulus=Raster(
-            spikes={network.input.name: stimulus.spikes[network.input.name]},
-            labels=stimulus.labels,
-        ),
+        stimulus=Raster(spikes={network.input.name: stimulus.spikes[network.input.name]}),
         neurons={n: tuple((n, i) for i in range(size)) for n, size in sizes.items()},
         samples=tuple(range(stimulus.samples)),
         first_timestep=0,
@@ -63,20 +63,14 @@ def whole(artifact: Artifact, stimulus: Raster) -> Case:
 def take_samples(case: Case, some: Sequence[int]) -> Case:
     """The case of these samples, by their numbers in it, in this order."""
     chosen = list(some)
-    labels = case.stimulus.labels
-    shown = Raster(
-        spikes={name: spikes[chosen] for name, spikes in case.stimulus.spikes.items()},
-        labels=None if labels is None else labels[chosen],
-    )
+    shown = Raster(spikes={name: bits[chosen] for name, bits in case.stimulus.spikes.items()})
     return replace(case, stimulus=shown, samples=tuple(case.samples[at] for at in chosen))
 
 
 def take_rows(case: Case, start: int, stop: int | None) -> Case:
     """The case of the stimulus' timesteps start, ..., stop - 1; every sample starts from zero."""
-    shown = Raster(
-        spikes={name: spikes[:, start:stop] for name, spikes in case.stimulus.spikes.items()},
-        labels=case.stimulus.labels,
-    )
+    rows = {name: spikes[:, start:stop] for name, spikes in case.stimulus.spikes.items()}
+    shown = Raster(spikes=rows)
     return replace(case, stimulus=shown, first_timestep=case.first_timestep + start)
 
 
@@ -87,10 +81,7 @@ def take_neurons(case: Case, some: Sequence[tuple[str, int]]) -> Case:
         name: np.array(sorted(n for kept, n in some if kept == name), np.int64)
         for name in case.neurons
     }
-    shown = Raster(
-        spikes={origin: case.stimulus.spikes[origin][:, :, keep[origin]]},
-        labels=case.stimulus.labels,
-    )
+    shown = Raster(spikes={origin: case.stimulus.spikes[origin][:, :, keep[origin]]})
     left = {name: tuple(case.neurons[name][n] for n in k) for name, k in keep.items() if len(k)}
     return replace(case, artifact=cut(case.artifact, keep), stimulus=shown, neurons=left)
 
@@ -106,7 +97,7 @@ def feed(case: Case, name: str, expected: Raster) -> Case:
     return replace(
         case,
         artifact=isolate(case.artifact, name),
-        stimulus=Raster(spikes={origin: shown}, labels=case.stimulus.labels),
+        stimulus=Raster(spikes={origin: shown}),
         neurons={origin: fed, name: case.neurons[name]},
     )
 

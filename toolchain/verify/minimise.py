@@ -314,8 +314,7 @@ def _fewer_spikes(search: _Search, case: Case) -> Case:
         spikes = np.zeros_like(given)
         if some:
             spikes[tuple(np.array(some).T)] = True
-        shown = Raster(spikes={name: spikes}, labels=case.stimulus.labels)
-        return replace(case, stimulus=shown)
+        return replace(case, stimulus=Raster(spikes={name: spikes}))
 
     few = reduced(items, lambda some: search.fails(lambda: with_these(some)) is not None)
     return case if len(few) == len(items) else with_these(few)
