@@ -182,6 +182,7 @@ def _counts(found: list[Verdict | None], cause: str) -> dict[str, Any]:
         "right": sum(d.cause == cause for d in diagnoses),
         "fits_too": sum(any(o.startswith(cause + ":") for o in fits) for fits in named),
         "unknown": sum(d.cause == "unknown" for d in diagnoses),
+        "certain_and_wrong": sum(d.findings[0].certain for d in others if d.findings),
     }
 
 
@@ -200,7 +201,10 @@ def table(results: dict[str, Any]) -> str:
         f" {total['states']['found']} with states, {total['spikes']['found']} of"
         f" {total['spikes']['planted']} by spikes alone. The cause that is named first is right in"
         f" {total['states']['right']} with states (of {always['states']} faults in every network)"
-        f" and in {total['spikes']['right']} by spikes alone (of {always['spikes']}).",
+        f" and in {total['spikes']['right']} by spikes alone (of {always['spikes']}). Where spikes"
+        " are few, several causes explain them all, and `verify` lists them; a cause that no other"
+        " rivalled was wrong in"
+        f" {total['states']['certain_and_wrong'] + total['spikes']['certain_and_wrong']}.",
         "",
         "| fault | cause to be named | found | right, with states | right, spikes alone"
         " | fits, too | unknown |",

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from toolchain.cli.output import say, share, show, table
+from toolchain.verify.causes import UNKNOWN
 from toolchain.verify.diagnose import Diagnosis, Finding
 from toolchain.verify.divergence import Divergence, Moment
 from toolchain.verify.verdict import Verdict
-
-_WORDS = {  # a side of the chain, as a person calls it
-    "float": "float model",
-    "trained": "trained, on integers",
-    "quantized": "quantized network",
-    "reference": "packed cores, reference",
-    "simulator": "packed cores, simulator",
-    "lava": "Lava",
-}
 
 
 def show_verdict(verdict: Verdict) -> None:
@@ -33,36 +26,36 @@ def show_verdict(verdict: Verdict) -> None:
         show_diagnosis(verdict.diagnosis)
     for name, value in sorted(verdict.accuracy.items(), reverse=True):
         say(f"accuracy {name:<9} {share(value)}")
-    for name, value in verdict.agreement.items():
-        say(f"{name} that trained and deployed share  {share(value)}")
+    if not verdict.accuracy:
+        say("accuracy is not known: the stimulus has no labels")
+    measured = verdict.measured
+    if measured is not None:
+        ends = f"{measured.against} and {measured.backend}"
+        say(f"decisions that {ends} share  {share(measured.decisions)}")
+        say(f"spikes that {ends} share  {share(measured.spikes)}")
 
 
 def _chain(verdict: Verdict) -> Table:
-    columns = ["expected", "judged", "contract", "samples", "neuron-steps", "spikes", "mismatches"]
-    rows: list[tuple[Any, ...]] = [
-        (
-            _word(link.against),
-            _word(link.backend),
-            link.contract,
-            link.samples,
-            link.neuron_steps_compared,
-            link.spikes_compared,
-            link.mismatches,
-            _good("equal") if link.equal else _bad("NOT EQUAL"),
-        )
-        for link in verdict.chain
-    ]
-    made = table([*columns, ""], [])
+    """One row for each arrow; bits: samples x timesteps x neurons of all populations."""
+    counts = ("samples", "bits", "spikes", "mismatches")
+    made = table(["expected", "judged", "contract", *counts, ""], [])
     for number in range(3, 7):
         made.columns[number].justify = "right"
     measured = verdict.measured
     if measured is not None:
-        same, shared = share(measured.decisions), share(measured.spikes)
-        says = f"measured: {same} of decisions, {shared} of spikes"
-        ends = (_word(measured.against), _word(measured.backend), measured.contract)
-        made.add_row(*ends, f"{measured.samples:,}", "-", "-", "-", says)
-    for row in rows:
-        made.add_row(*(_cell(value) for value in row))
+        ends = (measured.against, measured.backend, measured.contract)
+        made.add_row(*ends, f"{measured.samples:,}", "-", "-", "-", "measured")
+    for link in verdict.chain:
+        made.add_row(
+            link.against,
+            link.backend,
+            link.contract,
+            f"{link.samples:,}",
+            f"{link.neuron_steps_compared:,}",
+            f"{link.spikes_compared:,}",
+            f"{link.mismatches:,}",
+            _good("equal") if link.equal else _bad("NOT EQUAL"),
+        )
     return made
 
 
@@ -124,15 +117,16 @@ def _moments(diagnosis: Diagnosis) -> Table:
 
 
 def _show_finding(finding: Finding) -> None:
-    say(f"\nCause in '{finding.population}': {finding.cause}")
-    say(f"  evidence   {finding.evidence}")
-    say(f"  next       {finding.move}")
+    known = finding.certain or finding.cause == UNKNOWN
+    say(f"\n{'Cause' if known else 'Most likely cause'} in '{finding.population}': {finding.cause}")
+    _item("evidence", finding.evidence)
+    _item("next", finding.move)
     for other in finding.others:
-        say(f"  fits, too  {other}")
+        _item("fits, too", other)
 
 
-def _word(side: str) -> str:
-    return _WORDS.get(side, side)
+def _item(name: str, text: str) -> None:
+    say(fill(text, 92, initial_indent=f"  {name:<11}", subsequent_indent=" " * 13))
 
 
 def _cell(value: object) -> Any:
