@@ -176,6 +176,22 @@ def test_a_contract_that_is_kept_ends_with_0(shell: Shell, contract: Path, tmp_p
     assert ElementTree.parse(tmp_path / "j.xml").getroot().attrib["failures"] == "0"
 
 
+def test_a_recorded_raster_of_what_was_trained_can_head_an_exact_chain(
+    shell: Shell, contract: Path, tmp_path: Path
+) -> None:
+    contract.write_text(CONTRACT.replace('["quantized"', '["trained", "quantized"'))
+    code, out, _ = shell("verify", "--contract", contract, "--json")
+    assert code == 0
+    assert json.loads(out)["clauses"][0]["name"] == "trained == quantized"
+
+    wrong = read_raster(tmp_path / "trained.npz")
+    wrong.spikes["layer1"][0, 0, 0] ^= True
+    write_raster(tmp_path / "trained.npz", wrong)
+    code, out, _ = shell("verify", "--contract", contract, "--json")
+    assert code == 1
+    assert "1 bits differ, first at sample 0, timestep 0" in json.loads(out)["clauses"][0]["found"]
+
+
 def test_a_broken_clause_ends_with_1_and_is_a_failure_in_junit(
     shell: Shell, contract: Path, altered: Path, tmp_path: Path
 ) -> None:
