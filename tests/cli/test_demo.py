@@ -41,7 +41,8 @@ def keeps_the_example_contract(shell: Shell, folder: Path) -> None:
     (folder / "examples").mkdir()
     (folder / "examples" / "contract.toml").write_text(CONTRACT.read_text())
 
-    code, out, _ = shell("verify", "--contract", folder / "examples" / "contract.toml", "--json")
+    given = ("--contract", folder / "examples" / "contract.toml", "--samples", 150)
+    code, out, _ = shell("verify", *given, "--json")
     answer = json.loads(out)
     assert code == 0, out
     assert answer["holds"] is True
