@@ -1,1 +1,1 @@
-"""Are two rasters equal, every bit? If not: where first."""
+"""Are two rasters equal, every bit? If not: where first, and why."""

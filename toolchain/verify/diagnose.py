@@ -213,7 +213,7 @@ def explain(question: Question) -> Finding:
         f" {'are' if of > 1 else 'is'} explained",
         explained=of,
         of=of,
-        certain=all(s.cause == best.cause for s in fitting),
+        certain=all(s.cause == best.cause for s in fitting) and best.witnessed,
         others=tuple(f"{s.cause}: {s.says}" for s in fitting[1:_MOST_TOLD]),
         tried=len(tested),
     )

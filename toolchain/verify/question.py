@@ -34,6 +34,7 @@ class Suspicion:
     says: str  # what is supposed, as 'with ...' goes on
     bits: float  # log2 of how many equally simple ones there are, less those that fit as well
     change: Change
+    witnessed: bool = True  # whether what was recorded can tell it from all that is not supposed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

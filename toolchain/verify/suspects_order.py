@@ -19,7 +19,7 @@ from toolchain.verify.forced import (
     contradictions,
     follow,
 )
-from toolchain.verify.question import Change, Question, Suspicion, by_arrival
+from toolchain.verify.question import WINDOW, Change, Question, Suspicion, by_arrival
 from toolchain.verify.suspects import TURNS, permutations
 
 _MOST_TURNED = 9  # bits; more are no slip of what records
@@ -97,9 +97,10 @@ def exchanged(question: Question) -> Iterator[Suspicion]:
     stands_for = np.arange(own.shape[2])
     for neuron in question.neurons:
         alike = holders.get(_bytes(case.spikes, neuron), [])
-        if not alike or not case.spikes[:, :, neuron].any():
-            return
-        stands_for[neuron] = alike[0]
+        wrong = [other for other in alike if other in question.neurons and other != neuron]
+        if not wrong and (not alike or not case.spikes[:, :, neuron].any()):
+            return  # a silent neuron is like every other silent one: that says nothing
+        stands_for[neuron] = (wrong or alike)[0]
     moved = np.flatnonzero(stands_for != np.arange(len(stands_for)))
     if len(moved) == 0:
         return
@@ -143,6 +144,7 @@ def recorded(question: Question) -> Iterator[Suspicion]:
         says=f"the spikes of '{question.name}' right and {len(turned):,} of their recorded bits"
         f" wrong ({who if heard else own})",
         bits=0 if heard else len(turned) * log2(question.wrong.size),
+        witnessed=heard,
         change=lambda rule, arrivals: (rule, arrivals),
     )
 
@@ -158,15 +160,17 @@ def _turned(question: Question) -> BoolArray:
 def _followers_received(question: Question) -> bool:
     """Whether what follows contradicts the recorded spikes, and fits those that were expected.
 
-    Asked of the first wrong samples; what follows may have faults of its own elsewhere.
+    Asked of all samples with a wrong bit; what follows may have faults of its own in others.
     """
-    record, name, some = question.record, question.name, question.numbers
+    record, name = question.record, question.name
     followers = {e.target for e in record.network.projections if e.source == name} - {name}
     spikes = dict(record.spikes) | {name: question.expected.spikes[name]}
     mended = replace(record, spikes=spikes)
+    wrong = np.flatnonzero(question.wrong.any(axis=(1, 2)))
+    parts = np.split(wrong, range(WINDOW, len(wrong), WINDOW))
 
-    def wrong(side: Record, follower: str) -> bool:
-        case = side.case(follower, some)
-        return bool(contradictions(case, case.rule, case.arrivals).any())
+    def contradicts(side: Record) -> bool:
+        cases = (side.case(follower, some) for some in parts for follower in followers)
+        return any(contradictions(c, c.rule, c.arrivals).any() for c in cases)
 
-    return any(wrong(record, f) for f in followers) and not any(wrong(mended, f) for f in followers)
+    return contradicts(record) and not contradicts(mended)
