@@ -36,6 +36,14 @@ COMMANDS = {
         "verifying.verify_command",
         "Prove that an artifact spikes alike everywhere, bit for bit.",
     ),
+    "minimise": (
+        "minimising.minimise_command",
+        "Reduce a failing case to a small folder that replays it.",
+    ),
+    "lint": (
+        "linting.lint_command",
+        "Say what of a network is dead, silent, saturated or close to a limit.",
+    ),
     "import": (
         "interchange.import_command",
         "Read a network of another tool: NIR, lava-dl's netx, ONNX.",
