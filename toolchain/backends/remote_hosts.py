@@ -36,6 +36,7 @@ class HostTable(_Table):
     ssh: Text | None = None  # destination of ssh: user@host, or a name of ~/.ssh/config
     local: bool = False  # a subprocess of this machine instead
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    ssh_config: Text | None = None  # the file that ssh reads in the place of ~/.ssh/config
     ssh_options: Texts = ()  # each is given to ssh after -o
     python: Text | None = None  # on the host; python3, and this interpreter where local
     command: Texts = ()  # in the place of PYTHON -m toolchain worker
@@ -51,8 +52,8 @@ class HostTable(_Table):
             raise ValueError(f"ssh = '{self.ssh}' is no destination such as user@host")
         if (self.adapter is None) == (self.backend is None):
             raise ValueError("needs adapter = 'FILE.py', or backend = 'NAME', and not both")
-        if self.local and (self.port is not None or self.ssh_options):
-            raise ValueError("port and ssh_options mean nothing where local = true")
+        if self.local and (self.port is not None or self.ssh_options or self.ssh_config):
+            raise ValueError("port, ssh_config and ssh_options mean nothing where local = true")
         return self
 
 
@@ -144,7 +145,7 @@ def _reach(destination: str) -> dict[str, object]:
 def _resolved(table: HostsTable) -> Hosts:
     return Hosts(
         hosts=tuple(
-            Host(name=name, words=_words(host, table.connect_s))
+            Host(name=name, words=resolve(host, table.connect_s))
             for name, host in table.host.items()
         ),
         chunk_samples=table.chunk_samples,
@@ -154,8 +155,8 @@ def _resolved(table: HostsTable) -> Hosts:
     )
 
 
-def _words(host: HostTable, connect_s: float) -> tuple[str, ...]:
-    """What starts a worker: its command itself, or ssh with that command as one quoted word."""
+def resolve(host: HostTable, connect_s: float) -> tuple[str, ...]:
+    """The words that start a worker: its command, or ssh with that command as one quoted word."""
     worker = _worker(host)
     if host.ssh is None:
         return tuple(worker)
@@ -167,9 +168,10 @@ def _words(host: HostTable, connect_s: float) -> tuple[str, ...]:
     }
     options = [*host.ssh_options, *(f"{key}={value}" for key, value in limits.items())]
     given = [word for option in options for word in ("-o", option)]  # the first one given holds
-    port = [] if host.port is None else ["-p", str(host.port)]
+    given += [] if host.port is None else ["-p", str(host.port)]
+    given += [] if host.ssh_config is None else ["-F", str(Path(host.ssh_config).expanduser())]
     remote = " ".join(_quoted(word) for word in worker)
-    return ("ssh", "-T", *given, *port, "--", host.ssh, remote)
+    return ("ssh", "-T", *given, "--", host.ssh, remote)
 
 
 def _worker(host: HostTable) -> list[str]:

@@ -280,7 +280,7 @@ class Link:
 
     def close(self) -> None:
         """End the worker: by a word, then by the end of its input, then by force."""
-        if self._process.returncode is not None:
+        if self._heard.closed:
             return
         assert self._process.stdin is not None
         assert self._process.stdout is not None

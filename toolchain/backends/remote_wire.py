@@ -119,7 +119,8 @@ def pack_message(kind: str, payload: bytes = b"", **fields: object) -> bytes:
 
 def printable(text: object, most: int = _MOST_TEXT) -> str:
     """Text from elsewhere as it may be shown: no control characters, and not too long."""
-    plain = "".join(c if c.isprintable() or c == "\n" else "?" for c in str(text))
+    lines = str(text).replace("\r\n", "\n")
+    plain = "".join(c if c.isprintable() or c == "\n" else "?" for c in lines)
     return plain if len(plain) <= most else plain[:most] + " ..."
 
 

@@ -19,7 +19,7 @@ from toolchain.backends.remote_recording import read_recording, who_ran
 from toolchain.backends.remote_worker import work
 from toolchain.cli.inputs import read_stimulus
 from toolchain.cli.output import Watcher, exit_with, json_option, say, say_json, share, show, table
-from toolchain.cli.remote import hosts_option, say_ran, tell
+from toolchain.cli.remote import hosts_option, say_lost, say_ran, tell
 from toolchain.errors import InputError
 from toolchain.raster import Raster
 from toolchain.verify.agreement import Tally
@@ -244,8 +244,7 @@ def _say_summary(summary: Summary) -> None:
         f"chunks    {summary.run} run now, {kept} kept from before,"
         f" {summary.failed} tries failed{rate}"
     )
-    for name, reason in summary.lost.items():
-        say(f"given up  host '{name}': {reason}")
+    say_lost(summary)
 
 
 @click.command("replay")

@@ -51,6 +51,20 @@ def ran_json(summaries: Sequence[Summary]) -> dict[str, Any]:
     return found
 
 
+def say_summaries(summaries: Sequence[Summary]) -> None:
+    """What really ran on hosts, as a person reads it; nothing where none ran."""
+    for summary in summaries:
+        say()
+        say_ran(summary.chunks)
+        say_lost(summary)
+
+
+def say_lost(summary: Summary) -> None:
+    """The hosts that were given up, and why."""
+    for name, reason in summary.lost.items():
+        say(f"given up  host '{name}': {reason}")
+
+
 def say_ran(chunks: Sequence[Chunk]) -> None:
     """Host by host: what ran there, in which version, and how many chunks of the run."""
     rows = [
