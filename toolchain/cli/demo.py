@@ -17,9 +17,9 @@ from toolchain.cli.inputs import read_network
 from toolchain.cli.mapping import show_mapping
 from toolchain.cli.output import Watcher, exit_with, json_option, say, say_json, share
 from toolchain.cli.reporting import write_html
-from toolchain.cli.running import SPECIFICATION, record, show_verdict, trained_raster
 from toolchain.cli.traffic import at_work, measuring, show_work
 from toolchain.cli.train import train
+from toolchain.cli.verifying import SPECIFICATION, record, show_verdict, trained_raster
 from toolchain.errors import FileError, InputError
 from toolchain.files import write_bytes, write_json
 from toolchain.hardware import HardwareProfile, find_profile

@@ -22,7 +22,7 @@ COMMANDS = {
     "map": ("mapping", "Turn a trained network into what a chip's cores load."),
     "encode": ("encoding", "Turn raw samples into a stimulus, by the artifact's own encoding."),
     "run": ("running", "Run an artifact on a stimulus and record who spiked when."),
-    "verify": ("running", "Prove that an artifact spikes alike everywhere, bit for bit."),
+    "verify": ("verifying", "Prove that an artifact spikes alike everywhere, bit for bit."),
     "hil": ("hil", "Stream a test set to boards on other machines, and compare every answer."),
     "replay": ("hil", "Judge a recording of hil again, with no board and no network."),
     "worker": ("hil", "Run artifacts for another machine: what hil starts on a board's host."),

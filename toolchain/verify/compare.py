@@ -11,6 +11,9 @@ from toolchain.artifact import Artifact
 from toolchain.errors import InputError
 from toolchain.raster import Raster
 
+_UNITS = ("samples", "timesteps", "neurons")  # of the axes of a raster
+TRAINED = "trained"  # in a chain: the network as it was trained, on the chip's integers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mismatch:
@@ -40,6 +43,12 @@ class Comparison:
     mismatches: int  # bits that differ
     mismatches_per_population: dict[str, int]
     first_mismatch: Mismatch | None
+    mismatches_per_timestep: dict[str, list[int]]  # by local timestep; empty where all are equal
+
+    @property
+    def contract(self) -> str:
+        """Which of the contracts of docs/semantics.md it must keep."""
+        return "deploy" if self.against == TRAINED else "chip"
 
     @property
     def equal(self) -> bool:
@@ -66,6 +75,11 @@ def compare(
         mismatches=sum(int(bits.sum()) for bits in differ.values()),
         mismatches_per_population={name: int(bits.sum()) for name, bits in differ.items()},
         first_mismatch=_first(differ, expected, artifact),
+        mismatches_per_timestep={
+            name: bits.sum(axis=(0, 2)).tolist()
+            for name, bits in differ.items()
+            if any(bits.any() for bits in differ.values())
+        },
     )
 
 
@@ -78,9 +92,11 @@ def _pair(
             raise InputError(f"a raster lacks population '{name}'; it holds {held}")
     left, right = expected.spikes[name], actual.spikes[name]
     if left.shape != right.shape:
+        apart = [unit for at, unit in enumerate(_UNITS) if left.shape[at] != right.shape[at]]
         raise InputError(
             f"rasters of '{name}' have different shapes, {left.shape} and {right.shape}"
-            " (samples, timesteps, neurons): they come from different stimuli"
+            f" ({', '.join(_UNITS)}): their {' and '.join(apart)} differ, so they come from"
+            " different stimuli or count time otherwise; record both from one stimulus"
         )
     return left, right
 
