@@ -152,8 +152,8 @@ def test_wrong_spikes_of_a_board_are_findings_and_named(
 
     code, out, _ = shell("hil", artifact, "--stimulus", stimulus, *options, "--json")
 
+    assert code == 1, out
     first = json.loads(out)["first_mismatch"]
-    assert code == 1
     assert [first[key] for key in ("sample", "timestep", "population", "neuron")] == [
         0,
         3,
