@@ -3,8 +3,8 @@
     python benchmarks/hil.py
 
 Starts an ssh server of its own on 127.0.0.1 (that of the tests) and records a stimulus on one
-worker behind it, in chunks of several sizes; the worker runs the simulator. "steady" leaves out the first
-chunk, in which the worker starts, receives the artifact and loads compiled code. Writes
+worker behind it, in chunks of several sizes; the worker runs the simulator. "steady" leaves out the
+first chunk, in which the worker starts, receives the artifact and loads compiled code. Writes
 benchmarks/results/hil.json.
 """
 

@@ -60,9 +60,12 @@ def test_the_example_adapter_runs_is_recorded_and_is_judged_again(
     assert {key: again[key] for key in ("accuracy", "agreement", "spikes_compared")} == {
         key: answer[key] for key in ("accuracy", "agreement", "spikes_compared")
     }
-    code, out, _ = shell("replay", rec, "--against", "quantized")
+    exported = tmp_path / "board.npz"
+    code, out, _ = shell("replay", rec, "--against", "quantized", "--out", exported)
     assert code == 0
     assert "adapter board_adapter.py" in out
+    assert int(read_raster(exported).spikes["layer1"].sum()) > 0
+    assert read_raster(exported).labels is not None
 
 
 def test_a_worker_is_tried_by_hand(shell: Shell, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ class On:
                 tell=self.tell,
             )
         self.ended(summary)
-        return Recording(raster=_joined(parts, stimulus))
+        return Recording(raster=join_chunks(parts, stimulus))
 
     def why_unavailable(self) -> str | None:
         """None where these hosts can be served; whether they answer is seen when they run."""
@@ -306,7 +306,7 @@ class _Desk:
                 post.link.kill()
 
 
-def _joined(parts: dict[int, Raster], stimulus: Raster) -> Raster:
+def join_chunks(parts: dict[int, Raster], stimulus: Raster) -> Raster:
     """Chunks by their first sample, put together in order."""
     starts = sorted(parts)
     names = parts[starts[0]].spikes

@@ -6,6 +6,9 @@ REC/chunks/00000.npz  the spikes of the first chunk, and 00000.json, written aft
 REC/recording.json    written last: the SHA-256 of every chunk; the same bytes whoever ran it
 REC/ran.json          which host, backend and versions ran which chunks
 
+Spikes lie there as bits, eight neurons in a byte (np.packbits along the last axis): deflating a
+byte for each spike took most of a recording's time.
+
 A chunk whose .json lies there is kept: it is never sent again. An interrupted recording goes on
 where it stopped, and ends in the same `recording.json` and chunks as one that was not.
 """
@@ -29,14 +32,16 @@ from pydantic import ValidationError
 from toolchain.artifact import Artifact, read_artifact, write_artifact
 from toolchain.backends.remote_link import Ran
 from toolchain.errors import BackendError, FileError, InputError
-from toolchain.files import read_bytes, read_json, sha256, write_json
-from toolchain.raster import Raster, read_raster, write_raster
+from toolchain.files import Array, read_bytes, read_json, read_npz, sha256, write_json, write_npz
+from toolchain.network import QuantizedNetwork
+from toolchain.raster import Raster
 
 BoolArray = NDArray[np.bool_]
 REQUEST, CHUNK, RECORDING, RAN = (
     f"snn-deploy.{name}" for name in ("recording-request", "chunk", "recording", "ran")
 )
 _VERSION = 1
+_LABELS = "labels"  # no population is called so (network.py)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +78,10 @@ class Chunk:
 class Recorder:
     """A recording that is being written; `keep` may be called by several threads."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: Plan, network: QuantizedNetwork) -> None:
         self.folder = folder
         self.plan = plan
+        self.sizes = _sizes(network)
         self.kept = {chunk.index: chunk for chunk in _chunks(folder, plan)}
         self._lock = threading.Lock()
         self._first = next(((c.ran.backend, c.populations) for c in self.kept.values()), None)
@@ -89,7 +95,7 @@ class Recorder:
         self._agree(tuple(spikes), ran)
         file = _npz(self.folder, index)
         with self._room():
-            write_raster(file, Raster(spikes=spikes))
+            write_bits(file, Raster(spikes=spikes))
             digest = sha256(read_bytes(file))
             write_json(
                 file.with_suffix(".json"),
@@ -119,7 +125,7 @@ class Recorder:
 
     def spikes(self, index: int) -> Raster:
         """The spikes of a kept chunk."""
-        return read_raster(_npz(self.folder, index))
+        return read_bits(_npz(self.folder, index), self.sizes)
 
     def finish(self) -> None:
         """Write who ran what, and last of all that the recording is whole."""
@@ -154,7 +160,7 @@ def begin(
         raise FileError(f"{folder}: is there already and is no recording; choose another --out")
     with _locked(folder):
         plan = _plan(folder, artifact, stimulus, chunk_samples)
-        yield Recorder(folder, plan)
+        yield Recorder(folder, plan, artifact.network)
 
 
 def _holds_something_else(folder: Path) -> bool:
@@ -169,8 +175,9 @@ def _holds_something_else(folder: Path) -> bool:
 
 def _plan(folder: Path, artifact: Artifact, stimulus: Raster, chunk_samples: int) -> Plan:
     """The plan of a recording, which the one that is there must equal."""
-    request = folder / "request.json"
-    write_raster(folder / ".stimulus.npz", stimulus)
+    request, origin = folder / "request.json", artifact.network.input.name
+    shown = Raster(spikes={origin: stimulus.spikes[origin]}, labels=stimulus.labels)
+    write_bits(folder / ".stimulus.npz", shown)
     plan = Plan(
         fingerprint=artifact.fingerprint,
         stimulus_sha256=sha256(read_bytes(folder / ".stimulus.npz")),
@@ -264,6 +271,38 @@ def _npz(folder: Path, index: int) -> Path:
     return folder / "chunks" / f"{index:05d}.npz"
 
 
+def write_bits(file: Path, raster: Raster) -> None:
+    """Write spikes as bits, and labels where they are known; the same raster, the same bytes."""
+    bits: dict[str, Array] = {
+        name: np.packbits(spikes, axis=2) for name, spikes in raster.spikes.items()
+    }
+    write_npz(file, bits | ({} if raster.labels is None else {_LABELS: raster.labels}))
+
+
+def read_bits(file: Path, sizes: Mapping[str, int]) -> Raster:
+    """Read what `write_bits` wrote; `sizes`: name -> neurons.
+
+    Raises FileError where it is something else.
+    """
+    arrays = read_npz(file)
+    labels = arrays.pop(_LABELS, None)
+    for name, bits in arrays.items():
+        width = -(-sizes.get(name, -1) // 8)
+        if bits.dtype != np.uint8 or bits.ndim != 3 or bits.shape[2] != width:
+            raise FileError(f"{file}: '{name}' holds no spikes of this artifact, as bits")
+    spikes = {
+        name: np.unpackbits(bits, axis=2, count=sizes[name]).astype(np.bool_)
+        for name, bits in arrays.items()
+    }
+    return Raster(spikes=spikes, labels=labels)
+
+
+def _sizes(network: QuantizedNetwork) -> dict[str, int]:
+    """Neurons of the input and of every population."""
+    populations = {population.name: population.size for population in network.populations}
+    return {network.input.name: network.input.size} | populations
+
+
 def _summary(plan: Plan, chunks: list[Chunk]) -> dict[str, Any]:
     return {
         "schema": RECORDING,
@@ -316,7 +355,8 @@ class Recorded:
     def parts(self) -> Iterator[tuple[int, Raster]]:
         """(first sample, spikes) of each chunk, in order."""
         for chunk in self.chunks:
-            yield self.plan.bounds(chunk.index)[0], read_raster(_npz(self.folder, chunk.index))
+            spikes = read_bits(_npz(self.folder, chunk.index), _sizes(self.artifact.network))
+            yield self.plan.bounds(chunk.index)[0], spikes
 
 
 def read_recording(folder: Path) -> Recorded:
@@ -349,6 +389,6 @@ def read_recording(folder: Path) -> Recorded:
         folder=folder,
         plan=plan,
         artifact=artifact,
-        stimulus=read_raster(folder / "stimulus.npz"),
+        stimulus=read_bits(folder / "stimulus.npz", _sizes(artifact.network)),
         chunks=chunks,
     )

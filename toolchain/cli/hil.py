@@ -12,16 +12,16 @@ import click
 
 from toolchain.artifact import read_artifact
 from toolchain.backends import BACKENDS, Backend, get_backend
-from toolchain.backends.remote import Summary, record
+from toolchain.backends.remote import Summary, join_chunks, record
 from toolchain.backends.remote_adapter import Runner, adapter, cache_folder, own_backend
 from toolchain.backends.remote_hosts import HOSTS_VARIABLE, Hosts, name_hosts, read_hosts
 from toolchain.backends.remote_recording import read_recording, who_ran
 from toolchain.backends.remote_worker import work
-from toolchain.cli.inputs import read_stimulus
+from toolchain.cli.inputs import check_out, read_stimulus
 from toolchain.cli.output import Watcher, exit_with, json_option, say, say_json, share, show, table
 from toolchain.cli.remote import hosts_option, say_lost, say_ran, tell
 from toolchain.errors import InputError
-from toolchain.raster import Raster
+from toolchain.raster import Raster, write_raster
 from toolchain.verify.agreement import Tally
 
 LOCAL = [name for name in BACKENDS if name != "remote"]
@@ -256,13 +256,23 @@ def _say_summary(summary: Summary) -> None:
     show_default=True,
     help="The backend on this machine that says what is expected.",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="Write the recorded raster, as 'run' does.",
+)
 @json_option
-def replay_command(recording: Path, against: str, as_json: bool) -> None:
+def replay_command(recording: Path, against: str, out: Path | None, as_json: bool) -> None:
     """Judge a recording of 'snn-deploy hil' again, with no board and no network.
 
     Every byte of the recording is checked first. Exit code 0: every bit is equal; 1: not equal.
     """
     held = read_recording(recording)
+    if out is not None:
+        check_out(out, ".npz", never=recording / "stimulus.npz")
+        parts = dict(held.parts())
+        write_raster(out, join_chunks(parts, held.stimulus))
     judge = get_backend(against)
     tally = Tally(artifact=held.artifact)
     with Watcher() as watcher:
