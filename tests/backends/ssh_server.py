@@ -60,13 +60,13 @@ async def main() -> None:
     keys = {name: asyncssh.generate_private_key("ssh-ed25519") for name in ("host", "id")}
     (FOLDER / "id").touch(mode=0o600)
     keys["id"].write_private_key(FOLDER / "id")
-    keys["id"].write_public_key(FOLDER / "authorized")
+    keys["id"].write_public_key(FOLDER / "id.pub")
     server = await asyncssh.listen(
         "127.0.0.1",
         0,
         server_factory=Server,
         server_host_keys=[keys["host"]],
-        authorized_client_keys=str(FOLDER / "authorized"),
+        authorized_client_keys=str(FOLDER / "id.pub"),
         process_factory=handle,
         encoding=None,
     )

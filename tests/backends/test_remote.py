@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import queue
 import threading
@@ -25,7 +26,7 @@ from toolchain.backends import get_backend, quantized, remote, remote_crew, remo
 from toolchain.backends.remote import On, record
 from toolchain.backends.remote_adapter import own_backend
 from toolchain.backends.remote_hosts import HOSTS_VARIABLE, Host, Hosts
-from toolchain.backends.remote_link import Job, Ran, TryFailedError, make_job
+from toolchain.backends.remote_link import Job, Link, Ran, TryFailedError, make_job
 from toolchain.backends.remote_recording import read_recording
 from toolchain.backends.remote_wire import (
     Inlet,
@@ -400,10 +401,22 @@ def test_hosts_side_by_side_give_the_same_bytes_and_one_that_is_lost_is_named(
     record(named("a"), deployed(), shown(24), tmp_path / "one")
     monkeypatch.setattr(tame, "accident", failing({("c", -1): 9}, final=True))
     heard: list[str] = []
+    listens: set[str] = set()
+
+    def look(start: int, raster: Raster) -> None:
+        sockets = importlib.import_module("psutil").Process().net_connections("inet")
+        listens.update(socket.laddr.ip for socket in sockets)
 
     summary = record(
-        named("a", "b", "c"), deployed(), shown(24), tmp_path / "three", tell=heard.append
+        named("a", "b", "c"),
+        deployed(),
+        shown(24),
+        tmp_path / "three",
+        seen=look,
+        tell=heard.append,
     )
+
+    assert listens <= {"127.0.0.1"}
 
     assert evidence(tmp_path / "one") == evidence(tmp_path / "three")
     assert {chunk.ran.host for chunk in summary.chunks} == {"a", "b"}
@@ -603,7 +616,7 @@ def test_a_board_that_takes_too_long_is_named_in_time_and_ended_with_what_it_sta
     ("how", "match"),
     [
         ("unplugged", r"'here' is not ready: its cable is not plugged in"),
-        ("raising", r"samples 0:2: odd_board.py:33: OSError: the bus is busy; tried 1 times"),
+        ("raising", r"samples 0:2: odd_board.py:36: OSError: the bus is busy; tried 1 times"),
         ("nonsense", r"odd_board.py: run\(\) must return a Raster, not int"),
         (
             "wide",
@@ -616,6 +629,22 @@ def test_a_board_that_fails_says_why(
 ) -> None:
     with pytest.raises(BackendError, match=match):
         record(odd_board(how, tmp_path, monkeypatch), deployed(), shown(2), tmp_path / "rec")
+
+
+@pytest.mark.slow
+def test_a_driver_that_lets_no_other_thread_run_is_ended_on_its_own_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (host,) = odd_board("locking", tmp_path, monkeypatch).hosts
+    write_artifact(deployed(), tmp_path / "art")
+    link = Link(host, make_job(deployed(), tmp_path / "art", connect_s=60, timeout_s=LIMIT_S))
+    try:
+        link.open()
+        with pytest.raises(TryFailedError, match=r"no answer within 3 s"):
+            link.run(0, shown(2).spikes["input"])
+        link._process.wait(LIMIT_S + 10)  # nobody ended it from here
+    finally:
+        link.close()
 
 
 @pytest.mark.slow

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,9 @@ from tests.backends.remotes import ADAPTERS, deployed, environment, evidence, sh
 from tests.backends.test_lava import gone_within
 from toolchain.backends import quantized
 from toolchain.backends.remote import record
-from toolchain.backends.remote_hosts import Hosts, read_hosts
+from toolchain.backends.remote_hosts import Hosts, name_hosts, read_hosts
 from toolchain.backends.remote_recording import read_recording
+from toolchain.errors import BackendError
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="there is no ssh client here")
 START_S = 60.0
@@ -102,6 +105,28 @@ def test_a_connection_that_is_cut_and_a_worker_that_is_killed_change_no_byte(
             np.testing.assert_array_equal(spikes, expected.spikes[name][start : start + 2])
     assert held.chunks[0].ran.backend == "adapter logging_board.py"
     assert held.chunks[0].ran.hostname == os.uname().nodename
+
+
+def test_a_host_that_is_down_is_named_with_ssh_s_own_words(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    hosts = name_hosts(
+        [f"nobody@127.0.0.1:{port}"], adapter="board.py", backend=None, given={"tries": 1}
+    )
+
+    with pytest.raises(BackendError, match=r"no worker answered \(ssh: .*Connection refused\)"):
+        record(hosts, deployed(), shown(2), tmp_path / "rec")
+
+
+@pytest.mark.slow
+def test_a_host_with_another_key_is_refused(server: Path, tmp_path: Path) -> None:
+    known = (server / "known_hosts").read_text().split()
+    other = (server / "id.pub").read_text().split()[1]
+    (server / "known_hosts").write_text(" ".join([*known[:2], other]) + "\n")
+    where = replace(hosts(server, 1, chunk_samples=2), tries=1)
+
+    with pytest.raises(BackendError, match=r"no worker answered \(Host key verification failed"):
+        record(where, deployed(), shown(2), tmp_path / "rec")
 
 
 @pytest.mark.slow

@@ -60,7 +60,10 @@ def why_unavailable() -> str | None:
     file = os.environ.get(HOSTS_VARIABLE)
     if not file:
         return f"no host is named; give --hosts hosts.toml, or set {HOSTS_VARIABLE} to that file"
-    return remote_crew.why_unavailable(read_hosts(Path(file)))
+    try:
+        return remote_crew.why_unavailable(read_hosts(Path(file)))
+    except InputError as problem:  # of the file; asked for by name, it is an error of its own
+        return str(problem)
 
 
 def run(

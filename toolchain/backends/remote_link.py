@@ -274,9 +274,9 @@ class Link:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(0.2)  # what ends now says why
         self._heard.seek(0)
-        lines = printable(self._heard.read()[-2000:].decode(errors="replace")).split("\n")
+        lines = self._heard.read()[-2000:].decode(errors="replace").splitlines()
         said = [line.strip() for line in lines if line.strip()]
-        return f" ({said[-1]})" if said else ""
+        return f" ({printable(said[-1])})" if said else ""
 
     def close(self) -> None:
         """End the worker: by a word, then by the end of its input, then by force."""

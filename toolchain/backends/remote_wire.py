@@ -104,8 +104,8 @@ def _header(line: bytes) -> dict[str, Any]:
 
 def _said(text: bytes | bytearray) -> str:
     """What came instead, its last line only."""
-    lines = printable(bytes(text).decode(errors="replace")).strip().splitlines()
-    return f": {lines[-1]}" if lines else ""
+    lines = bytes(text).decode(errors="replace").strip().splitlines()
+    return f": {printable(lines[-1])}" if lines else ""
 
 
 def pack_message(kind: str, payload: bytes = b"", **fields: object) -> bytes:

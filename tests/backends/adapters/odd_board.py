@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -27,6 +28,8 @@ def run(artifact: Artifact, stimulus: Raster) -> object:
         child = subprocess.Popen([sys.executable, "-c", sleep])
         Path(os.environ["SNN_DEPLOY_TEST_PIDS"]).write_text(f"{os.getpid()} {child.pid}")
         time.sleep(600)
+    if HOW == "locking":
+        ctypes.PyDLL(None).sleep(60)  # a call of C's that keeps Python's lock
     if HOW == "slow":
         time.sleep(20)
     if HOW == "raising":
