@@ -69,6 +69,11 @@ def test_the_chain_starts_with_what_was_trained(shell: Shell, run: Path, tmp_pat
     first = verdict["chain"][0]
     assert (first["against"], first["backend"], first["mismatches"]) == ("trained", "quantized", 0)
     assert first["neuron_steps_compared"] == verdict["neuron_steps_compared"] > 0
+    assert [link["contract"] for link in verdict["chain"]] == ["deploy", "chip", "chip"]
+    measured = verdict["measured"]
+    assert (measured["against"], measured["backend"]) == ("float", "trained")
+    assert 0 < measured["spikes"] <= 1
+    assert verdict["diagnosis"] is None
     assert verdict["agreement"] == {}
     assert verdict["accuracy"]["trained"] == verdict["accuracy"]["deployed"]
 
@@ -92,6 +97,10 @@ def test_altered_weights_of_the_trained_run_is_found(
     assert code == 1
     assert verdict["first_mismatch"]["population"] == "hidden1"
     assert verdict["chain"][0]["mismatches"] > 0
+    assert verdict["diagnosis"]["side"] == "trained"
+    first = verdict["diagnosis"]["first"]
+    assert first["expected"]["note"] == first["actual"]["note"] == ""
+    assert first["actual"]["input_sum"] == first["actual"]["arrived"]
 
 
 def test_a_run_is_quantized_anew_by_its_network_and_measured(

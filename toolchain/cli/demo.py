@@ -13,20 +13,21 @@ import click
 
 from toolchain.artifact import Artifact, write_artifact
 from toolchain.backends import get_backend
+from toolchain.cli.diagnosing import show_verdict
 from toolchain.cli.inputs import read_network
 from toolchain.cli.mapping import show_mapping
 from toolchain.cli.output import Watcher, exit_with, json_option, say, say_json, share
 from toolchain.cli.reporting import write_html
 from toolchain.cli.traffic import at_work, measuring, show_work
 from toolchain.cli.train import train
-from toolchain.cli.verifying import SPECIFICATION, record, show_verdict, trained_raster
+from toolchain.cli.verifying import prober, record, trained_raster
 from toolchain.errors import FileError, InputError
 from toolchain.files import write_bytes, write_json
 from toolchain.hardware import HardwareProfile, find_profile
 from toolchain.mapper.pipeline import Mapped, map_network
 from toolchain.raster import read_raster, write_raster
 from toolchain.report.mapping import mapping_summary
-from toolchain.verify.verdict import Verdict, judge
+from toolchain.verify.verdict import SPECIFICATION, Verdict, judge
 
 _HERE = Path(__file__).parent
 _CONFIGS = (_HERE / "digits.toml", _HERE.parent.parent / "examples" / "digits.toml")  # wheel, tree
@@ -134,7 +135,13 @@ class _Demo:
             with Watcher() as watch:
                 recorded = record(artifact, stimulus, _CHAIN, watch)
             float_raster = trained_raster(self.out / "run", artifact, stimulus)
-            verdict = judge(artifact, recorded, trained=float_raster)
+            verdict = judge(
+                artifact,
+                recorded,
+                trained=float_raster,
+                stimulus=stimulus,
+                probe=prober(artifact, self.out / "run"),
+            )
             write_raster(self.out / "stimulus.npz", stimulus)
             write_raster(self.out / "recorded.npz", recorded["lava"])
             write_json(self.out / "verify.json", verdict.to_json())

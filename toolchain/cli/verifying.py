@@ -10,18 +10,9 @@ import click
 from toolchain.artifact import Artifact, read_artifact
 from toolchain.backends import BACKENDS
 from toolchain.backends.remote import Summary
+from toolchain.cli.diagnosing import show_verdict
 from toolchain.cli.inputs import check_out, read_mappable, read_network, read_stimulus
-from toolchain.cli.output import (
-    Watch,
-    Watcher,
-    exit_with,
-    json_option,
-    say,
-    say_json,
-    share,
-    show,
-    table,
-)
+from toolchain.cli.output import Watch, Watcher, exit_with, json_option, say_json
 from toolchain.cli.remote import hosts_option, ran_json, ready_backend, say_summaries
 from toolchain.cli.rooms import train_room
 from toolchain.cli.running import artifact_argument, samples_option, stimulus_option
@@ -29,10 +20,12 @@ from toolchain.codec import fingerprint
 from toolchain.errors import InputError
 from toolchain.files import write_json
 from toolchain.network import QuantizedNetwork
-from toolchain.raster import Raster
-from toolchain.verify.verdict import TRAINED, Verdict, judge
+from toolchain.raster import Raster, Recording
+from toolchain.verify.compare import TRAINED
+from toolchain.verify.diagnose import Probe
+from toolchain.verify.verdict import SPECIFICATION, judge
 
-SPECIFICATION = "quantized"
+CORES = ("reference", "simulator")  # the interpreters of packed cores
 
 
 @click.command("verify")
@@ -75,11 +68,12 @@ def verify_command(
 ) -> None:
     """Prove that an artifact spikes alike everywhere: every bit of every population.
 
-    Walks a chain: the quantized network, then the backend of --against, which runs the packed
-    cores, then the judged backend; each must equal the one before it exactly. With --trained, a
-    run that learned on the chip's integers comes first in the chain; one in real numbers is
-    measured beside it. There is no tolerance. Exit code 0: equal; 1: not equal, or nothing was
-    compared.
+    Walks a chain, arrow by arrow: with --trained, the network as it was trained; the quantized
+    network; the packed cores, on the simulator and on the backend of --against; the judged backend.
+    Each must equal the one before it exactly, and there is no tolerance; only what was trained in
+    real numbers is measured, and never called equal. The first arrow that fails is diagnosed:
+    where the spikes part, u and v on both sides, which population is wrong by itself, and what
+    explains every bit of it. Exit code 0: equal; 1: not equal, or nothing was compared.
     """
     if out is not None:
         check_out(out, ".json", never=artifact)
@@ -87,11 +81,17 @@ def verify_command(
     wanted = read_stimulus(stimulus, samples)
     summaries: list[Summary] = []
     with Watcher() as watch:
-        known = None if trained is None else trained_raster(trained, loaded, wanted)
-        recorded = record(loaded, wanted, chain(backend, against), watch, hosts, summaries)
-    if known is not None and trained is not None and is_exact(trained, loaded):
-        recorded = {TRAINED: known} | recorded
-    verdict = judge(loaded, recorded, trained=known)
+        sides = _Trained(trained, loaded, wanted)
+        deployed = record(loaded, wanted, chain(backend, against), watch, hosts, summaries)
+        recorded = sides.recorded | deployed
+        verdict = judge(
+            loaded,
+            recorded,
+            trained=sides.trained,
+            real=sides.real,
+            stimulus=wanted,
+            probe=prober(loaded, trained, hosts),
+        )
     answer = verdict.to_json() | ran_json(summaries)
     if out is not None:
         write_json(out, answer)
@@ -103,12 +103,41 @@ def verify_command(
     exit_with(0 if verdict.equal else 1)
 
 
+class _Trained:
+    """What a trained run spikes: on the chip's integers, in real numbers, or both."""
+
+    def __init__(self, run: Path | None, artifact: Artifact, stimulus: Raster) -> None:
+        self.trained = None if run is None else trained_raster(run, artifact, stimulus)
+        self.recorded: dict[str, Raster] = {}
+        self.real: Raster | None = None
+        if run is not None and self.trained is not None and is_exact(run, artifact):
+            self.recorded = {TRAINED: self.trained}
+            self.real = train_room("predict").predict_real(run, stimulus)
+
+
 def chain(backend: str, against: str) -> list[str]:
-    """From the specification to the judged backend, each once; at least two."""
-    names = list(dict.fromkeys([SPECIFICATION, against, backend]))
+    """From the specification to the judged backend, each once; at least two.
+
+    Where the judged one is no interpreter of ours, the simulator has a say before it: it is fast.
+    """
+    between = [] if backend in (SPECIFICATION, *CORES) else ["simulator"]
+    ahead = [name for name in between if name != against]
+    names = list(dict.fromkeys([SPECIFICATION, *ahead, against, backend]))
     if len(names) == 1:
         raise InputError(f"'{backend}' against itself proves nothing; choose another --backend")
     return names
+
+
+def prober(artifact: Artifact, run: Path | None, hosts: Path | None = None) -> Probe:
+    """Runs a side of the chain again, on a few samples, with u and v of one population."""
+
+    def probe(side: str, stimulus: Raster, population: str) -> Recording:
+        if side == TRAINED:
+            found: Recording = train_room("predict").trace(run, stimulus, population)
+            return found
+        return ready_backend(side, hosts, []).run(artifact, stimulus, states=[population])
+
+    return probe
 
 
 def record(
@@ -146,30 +175,3 @@ def is_exact(run: Path, artifact: Artifact) -> bool:
     """Whether an artifact holds the very integers that a run was trained on."""
     held = read_mappable(run)
     return isinstance(held, QuantizedNetwork) and fingerprint(held) == artifact.image.trained
-
-
-def show_verdict(verdict: Verdict) -> None:
-    """The verdict as a person reads it."""
-    rows = [
-        (
-            link.against,
-            link.backend,
-            link.samples,
-            link.neuron_steps_compared,
-            link.spikes_compared,
-            link.mismatches,
-            "equal" if link.equal else "NOT EQUAL",
-        )
-        for link in verdict.chain
-    ]
-    columns = ["expected", "judged", "samples", "neuron-steps", "spikes", "mismatches", ""]
-    show(table(columns, rows))
-    say(
-        "\nequal: every bit of every population"
-        if verdict.equal
-        else f"\nNOT EQUAL: {verdict.reason}"
-    )
-    for name, value in sorted(verdict.accuracy.items(), reverse=True):
-        say(f"accuracy {name:<9} {share(value)}")
-    for name, value in verdict.agreement.items():
-        say(f"{name} that trained and deployed share  {share(value)}")

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from toolchain import codec
+from toolchain.errors import UnsupportedError
 from toolchain.network import Network, QuantizedNetwork
-from toolchain.raster import BoolArray, Raster, check_stimulus
+from toolchain.raster import BoolArray, IntArray, Raster, Recording, check_stimulus
 from toolchain.train import exact
 from toolchain.train.checkpoint import read_model
-from toolchain.train.exact import GridFile, Grids
+from toolchain.train.exact import GridFile, Grids, OnStates
 from toolchain.train.export import Kept, export, realized, without_dead
 from toolchain.train.folder import EXACT
 from toolchain.train.forward import folded, forward
@@ -75,6 +76,38 @@ def predict(run: Path, stimulus: Raster) -> Raster:
     return spikes_of(held.model, stimulus, held.kept, held.grids)
 
 
+def predict_real(run: Path, stimulus: Raster) -> Raster | None:
+    """The raster of the model in real numbers from which a run went on to integers, or None.
+
+    Of the neurons that are deployed, so that it stands beside `predict`'s.
+    """
+    held = deployed(run)
+    if held.grids is None or not (run / "best.safetensors").is_file():
+        return None
+    return spikes_of(read_model(run), stimulus, held.kept)
+
+
+def trace(run: Path, stimulus: Raster, population: str) -> Recording:
+    """`predict` for a run on integers, with u and v of one population as the chip holds them.
+
+    Raises UnsupportedError for a run in real numbers, whose states are no integers.
+    """
+    held = deployed(run)
+    if held.grids is None:
+        raise UnsupportedError(f"{run}: was trained in real numbers, its states are no integers")
+    spikes = check_stimulus(stimulus, INPUT, int(np.prod(held.model.input_shape)))
+    states: dict[str, dict[str, IntArray]] = {"u": {}, "v": {}}
+
+    def keep(name: str, u: IntArray, v: IntArray) -> None:
+        if name == population:
+            for state, rows in (("u", u), ("v", v)):
+                flat = np.asarray(rows, np.int64).reshape(*rows.shape[:2], -1)
+                states[state][name] = flat[:, :, held.kept[name]].swapaxes(0, 1)
+
+    found = _forward(folded(held.model), held.grids, spikes, held.kept, keep)
+    return Recording(raster=Raster(spikes=found, labels=stimulus.labels), **states)
+
+
 def spikes_of(
     model: Model, stimulus: Raster, kept: Kept | None = None, grids: Grids | None = None
 ) -> Raster:
@@ -95,14 +128,22 @@ def spikes_of(
 
 
 def _forward(
-    model: Model, grids: Grids | None, spikes: BoolArray, kept: Kept | None
+    model: Model,
+    grids: Grids | None,
+    spikes: BoolArray,
+    kept: Kept | None,
+    on_states: OnStates | None = None,
 ) -> dict[str, BoolArray]:
-    """(samples, timesteps, neurons) spikes of each population."""
+    """(samples, timesteps, neurons) spikes of each population; `on_states`: see `exact.forward`."""
     weights = model.layers[0].v_leak
     by_step = torch.from_numpy(np.ascontiguousarray(spikes.swapaxes(0, 1))).to(weights)
     shaped = by_step.unflatten(2, model.input_shape)
     with torch.no_grad():
-        found = forward(model, shaped) if grids is None else exact.forward(model, grids, shaped)
+        found = (
+            forward(model, shaped)
+            if grids is None
+            else exact.forward(model, grids, shaped, on_states=on_states)
+        )
     return {name: _held(raster, kept, name) for name, raster in found.items()}
 
 

@@ -41,17 +41,22 @@ class Difference:
 
     def says(self) -> str:
         """The first of them, and how many there are."""
-        words = {"lost synapse": "lost", "extra synapse": "too many"}.get(self.cause, "otherwise")
+        count = len(self.source)
+        synapses = f"{count:,} synapse{'s' if count > 1 else ''}"
+        doing = {
+            "lost synapse": f"lack {synapses}",
+            "extra synapse": f"hold {synapses} too many",
+        }.get(self.cause, f"hold {synapses} otherwise")
         named = ", ".join(
             f"{s} -> {t} ({o} in the network, {n} in the cores)"
             for s, t, o, n in list(zip(self.source, self.target, self.old, self.new, strict=True))[
                 :_MOST_NAMED
             ]
         )
-        more = len(self.source) - _MOST_NAMED
+        more = f" and {count - _MOST_NAMED:,} more" if count > _MOST_NAMED else ""
         return (
-            f"the packed cores hold {len(self.source):,} synapses from '{self.held.source}' to"
-            f" '{self.held.target}' {words}: {named}" + (f" and {more:,} more" if more > 0 else "")
+            f"the packed cores {doing} from '{self.held.source}' to '{self.held.target}':"
+            f" {named}{more}"
         )
 
 

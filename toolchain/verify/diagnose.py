@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.artifact import Artifact
-from toolchain.errors import InputError, SnnDeployError
+from toolchain.errors import InputError
 from toolchain.network import QuantizedNetwork, in_causal_order
 from toolchain.raster import Raster, Recording
 from toolchain.verify import suspects, suspects_events, suspects_order, suspects_synapses
@@ -34,6 +34,7 @@ SUSPECTS: dict[str, Callable[[Question], Iterator[Suspicion]]] = {
     "decays": suspects.decays,
     "reset": suspects.resets,
     "limits and rounding": suspects.limits,
+    "rounding": suspects.both_rounded,
     "bias": suspects.biases,
     "state carried over": suspects.carried,
     "input encoding": suspects.inputs,
@@ -75,7 +76,8 @@ class Finding:
     evidence: str  # a sentence
     explained: int  # contradicting bits that it explains: all of them, or the cause is unknown
     of: int
-    others: tuple[str, ...]  # what would explain them all as well, less simply
+    certain: bool  # whether nothing of another cause explains them all as well
+    others: tuple[str, ...]  # what does, less simply
     tried: int  # suspicions that were tested
 
     @property
@@ -203,7 +205,7 @@ def explain(question: Question) -> Finding:
     if not fitting:
         return _unknown(question, tested, of)
     best = fitting[0]
-    bits = f"all {of:,} bits" if of > 1 else "the one bit"
+    bits = _all_bits(of)
     return Finding(
         population=question.name,
         cause=best.cause,
@@ -211,9 +213,14 @@ def explain(question: Question) -> Finding:
         f" {'are' if of > 1 else 'is'} explained",
         explained=of,
         of=of,
+        certain=all(s.cause == best.cause for s in fitting),
         others=tuple(f"{s.cause}: {s.says}" for s in fitting[1:_MOST_TOLD]),
         tried=len(tested),
     )
+
+
+def _all_bits(count: int) -> str:
+    return f"all {count:,} bits" if count > 1 else "the one bit"
 
 
 def _unknown(question: Question, tested: list[tuple[Suspicion, int]], of: int) -> Finding:
@@ -232,6 +239,7 @@ def _unknown(question: Question, tested: list[tuple[Suspicion, int]], of: int) -
         f" '{question.name}' that contradict the network{near}",
         explained=0,
         of=of,
+        certain=False,
         others=(),
         tried=len(tested),
     )
@@ -260,10 +268,11 @@ def _by_cores(question: Question, held: list[Difference]) -> Finding | None:
     return Finding(
         population=question.name,
         cause=mine[0].cause if border is None else "dropped at a core's border",
-        evidence="; ".join(d.says() for d in mine) + where + f"; computed from the cores, all"
-        f" {of:,} bits are explained",
+        evidence="; ".join(d.says() for d in mine) + where + f"; computed from the cores,"
+        f" {_all_bits(of)} {'are' if of > 1 else 'is'} explained",
         explained=of,
         of=of,
+        certain=True,
         others=(),
         tried=1,
     )
@@ -291,8 +300,8 @@ def _states(
         return States(note="only spikes are known of it")
     try:
         again = probe(side, stimulus.between(sample, sample + 1), name)
-    except SnnDeployError as problem:
-        return States(note=f"it gives no states: {problem}")
+    except Exception as problem:  # whatever a board does then, the verdict must still be told
+        return States(note=f"it gives no states ({type(problem).__name__}: {problem})")
     if again.u is None or again.v is None or name not in again.u or name not in again.v:
         return States(note="it gives spikes only, no states")
     if not np.array_equal(again.raster.spikes[name][0], known.spikes[name][sample]):

@@ -22,6 +22,7 @@ from toolchain.network import QuantizedNetwork, QuantizedPopulation, lag
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 Number = TypeVar("Number", bound=np.generic)
+STATES, FLIGHTS = "u and v", "u, v and spikes under way"
 _CHUNK_BYTES = 2**25  # of what a population needs for the samples that are computed together
 
 
@@ -36,7 +37,7 @@ class Rule:
     current: str = "wraps"  # in CURRENTS
     potential: str = "clips"  # in POTENTIALS
     reset: str = "v to zero"  # in RESETS
-    carries: bool = False  # a sample starts from the states in which the one before it ended
+    carries: str = ""  # what a sample takes over from the one before it: STATES, or FLIGHTS, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -184,16 +185,22 @@ def _follow(
 
 def _follow_on(rule: Rule, activation: IntArray, spikes: BoolArray | None) -> Course:
     """One sample after the other, as one long run."""
-    long = (1, -1, activation.shape[2])
-    own = None if spikes is None else spikes.reshape(long)
-    run = follow(replace(rule, carries=False), activation.reshape(long), own)
+    own = None if spikes is None else _as_one(spikes)
+    run = follow(replace(rule, carries=""), _as_one(activation), own)
     parts = {name: getattr(run, name).reshape(activation.shape) for name in Course.__slots__}
     return Course(**parts)
 
 
+def _as_one(rows: NDArray[Number]) -> NDArray[Number]:
+    """All samples as one long one."""
+    return rows.reshape(1, -1, rows.shape[2])
+
+
 def contradictions(case: Case, rule: Rule, arrivals: tuple[Arrival, ...]) -> BoolArray:
     """(samples, timesteps, neurons) where a rule does not give what was recorded."""
-    course = follow(rule, arriving(arrivals), case.spikes)
+    if rule.carries == FLIGHTS:
+        arrivals = tuple(replace(edge, spikes=_as_one(edge.spikes)) for edge in arrivals)
+    course = follow(rule, arriving(arrivals).reshape(case.spikes.shape), case.spikes)
     wrong = course.spikes != case.spikes
     for recorded, computed in ((case.u, course.u), (case.v, course.v)):
         if recorded is not None:

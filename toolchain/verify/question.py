@@ -77,19 +77,29 @@ class Question:
         case = self.first if self.states is None else self.states
         return int(contradictions(case, case.rule, case.arrivals).sum())
 
+    @cached_property
+    def until(self) -> Case:
+        """All samples from the first of all to the last of the window."""
+        return self.record.case(self.name, slice(0, int(self.numbers[-1]) + 1))
+
     def left_in_first(self, suspicion: Suspicion) -> int:
         """How many of them a suspicion leaves, or makes."""
+        if self._carries(suspicion):
+            return _left(self.until, suspicion)
         return _left(self.first if self.states is None else self.states, suspicion)
 
     def explained(self, suspicion: Suspicion) -> bool:
         """Whether no bit of any sample contradicts a suspicion."""
+        if self._carries(suspicion):
+            everything = self.record.case(self.name, slice(0, self.record.samples))
+            return _left(everything, suspicion) == 0
         quick = (self.states, self.first, self.window)
         if any(case is not None and _left(case, suspicion) for case in quick):
             return False
-        if suspicion.change(self.first.rule, self.first.arrivals)[0].carries:
-            everything = self.record.case(self.name, slice(0, self.record.samples))
-            return _left(everything, suspicion) == 0
         return all(_left(case, suspicion) == 0 for _, case in self.record.chunks(self.name))
+
+    def _carries(self, suspicion: Suspicion) -> bool:
+        return bool(suspicion.change(self.first.rule, self.first.arrivals)[0].carries)
 
 
 def _left(case: Case, suspicion: Suspicion) -> int:

@@ -9,10 +9,11 @@ from math import log2
 import numpy as np
 
 from toolchain.arithmetic import ALIGN_BITS, DECAY_BITS, bias_value
-from toolchain.verify.forced import Arrival, IntArray, arriving, follow
+from toolchain.verify.forced import FLIGHTS, STATES, Arrival, IntArray, arriving, follow
 from toolchain.verify.question import Question, Suspicion, by_arrival, by_arrivals, by_rule
 
 _THRESHOLD_BITS = 17  # of a threshold's mantissa
+_BEYOND = 2**40  # more than any v
 _RARE = 8.0  # bits: registers of single neurons are seldom wrong by themselves
 _TIMESTEPS = (1, -1, 2, -2, 3, -3)  # shifts of delays and of the input
 
@@ -67,6 +68,16 @@ def limits(question: Question) -> Iterator[Suspicion]:
                 )
 
 
+def both_rounded(question: Question) -> Iterator[Suspicion]:
+    """u and v that both round down."""
+    yield Suspicion(
+        cause="rounding",
+        says="u and v that round down in the place of toward zero",
+        bits=2,
+        change=by_rule(current="rounds down", potential="rounds down"),
+    )
+
+
 def biases(question: Question) -> Iterator[Suspicion]:
     """A bias that is missing, or shifted by the wrong exponent."""
     population = question.record.network.population(question.name)
@@ -84,12 +95,14 @@ def biases(question: Question) -> Iterator[Suspicion]:
 
 def carried(question: Question) -> Iterator[Suspicion]:
     """Samples that start from the states in which the one before ended."""
-    if not question.wrong[0].any():
+    if question.wrong[0].any():
+        return
+    for what in (STATES, FLIGHTS):
         yield Suspicion(
             cause="state carried over",
-            says="each sample starting from the states in which the one before it ended",
-            bits=1,
-            change=by_rule(carries=True),
+            says=f"each sample taking over {what} from the one before it",
+            bits=2,
+            change=by_rule(carries=what),
         )
 
 
@@ -211,8 +224,8 @@ def _threshold_ranges(question: Question) -> tuple[IntArray, IntArray]:
     high = np.full(size, 2**_THRESHOLD_BITS - 1)
     for _, case in question.record.chunks(question.name):
         before = follow(case.rule, arriving(case.arrivals), case.spikes).before
-        silent = np.where(case.spikes, np.iinfo(np.int64).min, before).max(axis=(0, 1))
-        fired = np.where(case.spikes, before, np.iinfo(np.int64).max).min(axis=(0, 1))
+        silent = np.where(case.spikes, -_BEYOND, before).max(axis=(0, 1))
+        fired = np.where(case.spikes, before, _BEYOND).min(axis=(0, 1))
         low = np.maximum(low, -((-silent) >> ALIGN_BITS))  # mantissa << 6 >= silent
         high = np.minimum(high, (fired - 1) >> ALIGN_BITS)  # mantissa << 6 < fired
     return low, high

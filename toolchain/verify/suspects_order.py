@@ -22,6 +22,8 @@ from toolchain.verify.forced import (
 from toolchain.verify.question import Change, Question, Suspicion, by_arrival
 from toolchain.verify.suspects import TURNS, permutations
 
+_MOST_TURNED = 9  # bits; more are no slip of what records
+
 
 def kernels(question: Question) -> Iterator[Suspicion]:
     """Weights of one projection that are transposed, or whose sources or targets are permuted.
@@ -123,15 +125,34 @@ def _bytes(spikes: BoolArray, neuron: int) -> bytes:
 
 
 def recorded(question: Question) -> Iterator[Suspicion]:
-    """Spikes that were right, and were recorded wrong: the next populations received them right."""
-    if _followers_received(question):
-        yield Suspicion(
-            cause="recording",
-            says=f"the spikes of '{question.name}' right and only their recording wrong (the"
-            " populations that they reach did receive the right ones)",
-            bits=0,
-            change=lambda rule, arrivals: (rule, arrivals),
-        )
+    """Spikes that were right, and were recorded wrong.
+
+    What follows received the right ones; or the neurons themselves went on as if they had spiked
+    right, so that their own reset tells. Bits without such a witness are not said to be so.
+    """
+    heard = _followers_received(question)
+    turned = np.argwhere(_turned(question))
+    witnessed = 0 < len(turned) < min(int(question.wrong.sum()), _MOST_TURNED)
+    if not heard and not witnessed:
+        return
+    who = "the populations that they reach did receive the right ones"
+    sample, timestep, neuron = turned[0].tolist()
+    own = f"neuron {neuron} went on so after timestep {timestep} of sample {sample}"
+    yield Suspicion(
+        cause="recording",
+        says=f"the spikes of '{question.name}' right and {len(turned):,} of their recorded bits"
+        f" wrong ({who if heard else own})",
+        bits=0 if heard else len(turned) * log2(question.wrong.size),
+        change=lambda rule, arrivals: (rule, arrivals),
+    )
+
+
+def _turned(question: Question) -> BoolArray:
+    """Bits of all samples that are not as the network by itself gives them from what arrived."""
+    found = np.zeros(question.wrong.shape, bool)
+    for some, case in question.record.chunks(question.name):
+        found[some] = follow(case.rule, arriving(case.arrivals), None).spikes != case.spikes
+    return found
 
 
 def _followers_received(question: Question) -> bool:

@@ -30,6 +30,7 @@ from toolchain.verify.forced import (
     IntArray,
     Rule,
     arriving,
+    contradictions,
     follow,
     of_one,
     shifted,
@@ -64,16 +65,19 @@ def synapses(question: Question) -> Iterator[Suspicion]:
     yield from _silent_cores(question)
     if not 0 < len(question.neurons) <= MOST_NEURONS:
         return
-    fits = [_fits(question, int(neuron)) for neuron in question.neurons]
+    fits: list[list[Fit]] = []
+    for neuron in question.neurons:
+        fits.append(_fits(question, int(neuron)))
+        if not fits[-1]:
+            return  # what no synapse explains in one neuron, none explains in all
     yield from _lost_axons(question, fits)
     for cause in ("lost synapse", "altered weight", "extra synapse"):
         chosen = [[fit for fit in found if fit.cause == cause] for found in fits]
         if all(chosen):
             yield _suspicion(question, cause, chosen)
-    if all(fits):
-        each = [_simplest(question, found) for found in fits]
-        if len({found[0].cause for found in each}) > 1:
-            yield _suspicion(question, each[0][0].cause, each)
+    each = [_simplest(question, found) for found in fits]
+    if len({found[0].cause for found in each}) > 1:
+        yield _suspicion(question, each[0][0].cause, each)
 
 
 def _simplest(question: Question, fits: list[Fit]) -> list[Fit]:
@@ -169,7 +173,7 @@ def _grid(edge: Arrival) -> IntArray:
 
 
 def _by_states(question: Question, neuron: int) -> list[Fit] | None:
-    """Weights that give the recorded u of one sample; None where it says nothing."""
+    """Weights that give the recorded u of one sample; None where it says nothing of them."""
     assert question.states is not None
     case = of_one(question.states, neuron)
     assert case.u is not None
@@ -177,7 +181,7 @@ def _by_states(question: Question, neuron: int) -> list[Fit] | None:
     kept = decay(before, 2**DECAY_BITS - (case.rule.decay_u + DECAY_U_OFFSET))
     missing = (((case.u - kept) >> ALIGN_BITS) - arriving(case.arrivals))[0, :, 0]
     if not missing.any():
-        return None
+        return [] if contradictions(case, case.rule, case.arrivals).any() else None
     found = []
     for number, edge in enumerate(case.arrivals):
         rows = shifted(edge.spikes, edge.lag)[0]
