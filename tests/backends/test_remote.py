@@ -467,6 +467,26 @@ def test_a_full_disk_is_one_error_and_loses_nothing(
     assert read_recording(tmp_path / "rec").plan.chunks == 5
 
 
+def test_an_empty_stimulus_is_refused_before_anything_is_written(
+    tame: type[Tame], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"the stimulus is empty"):
+        record(named("a"), deployed(), shown(0), tmp_path / "rec")
+
+    assert tame.opened == []
+    assert not (tmp_path / "rec").exists()
+
+
+def test_two_cannot_write_one_recording(tame: type[Tame], tmp_path: Path) -> None:
+    assert tame.opened == []
+
+    def again(start: int, raster: Raster) -> None:
+        record(named("a"), deployed(), shown(4), tmp_path / "rec")
+
+    with pytest.raises(InputError, match=r"rec: is being written by another process; wait"):
+        record(named("a"), deployed(), shown(4), tmp_path / "rec", seen=again)
+
+
 def test_a_recording_of_something_else_is_left_alone(tame: type[Tame], tmp_path: Path) -> None:
     assert tame.opened == []
     record(named("a"), deployed(), shown(4), tmp_path / "rec")
