@@ -60,6 +60,17 @@ def test_the_example_adapter_runs_is_recorded_and_is_judged_again(
     assert {key: again[key] for key in ("accuracy", "agreement", "spikes_compared")} == {
         key: answer[key] for key in ("accuracy", "agreement", "spikes_compared")
     }
+    code, out, _ = shell("inspect", rec, "--json")
+    assert (code, json.loads(out)["kind"], json.loads(out)["kept"]) == (0, "a recording", 3)
+    assert "adapter board_adapter.py" in shell("inspect", rec)[1]
+    (rec / "recording.json").unlink()
+    (rec / "chunks" / "00002.json").unlink()
+    assert "an unfinished recording" in shell("inspect", rec)[1]
+    code, _, err = shell("replay", rec)
+    assert code == 2
+    assert "is unfinished, 2 of 3 chunks are kept" in err
+    assert shell(*command)[0] == 0  # the chunk that is missing, and the end
+
     exported = tmp_path / "board.npz"
     code, out, _ = shell("replay", rec, "--against", "quantized", "--out", exported)
     assert code == 0

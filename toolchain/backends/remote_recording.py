@@ -82,7 +82,7 @@ class Recorder:
         self.folder = folder
         self.plan = plan
         self.sizes = _sizes(network)
-        self.kept = {chunk.index: chunk for chunk in _chunks(folder, plan)}
+        self.kept = {chunk.index: chunk for chunk in kept_chunks(folder, plan)}
         self._lock = threading.Lock()
         self._first = next(((c.ran.backend, c.populations) for c in self.kept.values()), None)
 
@@ -236,7 +236,7 @@ def read_plan(folder: Path) -> Plan:
     return plan
 
 
-def _chunks(folder: Path, plan: Plan) -> Iterator[Chunk]:
+def kept_chunks(folder: Path, plan: Plan) -> Iterator[Chunk]:
     """Every chunk that is kept whole; one that was altered is as if it were not there."""
     for index in range(plan.chunks):
         file = _npz(folder, index).with_suffix(".json")

@@ -11,7 +11,7 @@ import click
 from toolchain.backends import Backend, get_backend
 from toolchain.backends.remote import On, Summary
 from toolchain.backends.remote_hosts import HOSTS_VARIABLE, read_hosts
-from toolchain.backends.remote_recording import Chunk, who_ran
+from toolchain.backends.remote_recording import Chunk, kept_chunks, read_plan, who_ran
 from toolchain.cli.output import say, show, table
 from toolchain.errors import BackendError
 
@@ -65,17 +65,36 @@ def say_lost(summary: Summary) -> None:
         say(f"given up  host '{name}': {reason}")
 
 
-def say_ran(chunks: Sequence[Chunk]) -> None:
+def inspect_recording(folder: Path) -> dict[str, Any]:
+    """What a recording holds so far; raises FileError where it is none, or was altered."""
+    plan = read_plan(folder)
+    kept = list(kept_chunks(folder, plan))
+    return {
+        "kind": "a recording" if len(kept) == plan.chunks else "an unfinished recording",
+        "artifact": plan.fingerprint,
+        "samples": plan.samples,
+        "timesteps": plan.timesteps,
+        "chunks": plan.chunks,
+        "kept": len(kept),
+    } | ({"ran": _rows(kept)} if kept else {})
+
+
+def _rows(chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
     """Host by host: what ran there, in which version, and how many chunks of the run."""
-    rows = [
-        (
-            row["host"],
-            row["hostname"],
-            row["backend"],
-            ", ".join(f"{name} {value}" for name, value in sorted(row["versions"].items())),
-            len(row["chunks"]),
-        )
+    return [
+        {
+            "host": row["host"],
+            "calls itself": row["hostname"],
+            "ran": row["backend"],
+            "versions": ", ".join(f"{n} {value}" for n, value in sorted(row["versions"].items())),
+            "chunks": len(row["chunks"]),
+        }
         for row in who_ran(list(chunks))
     ]
-    show(table(["host", "calls itself", "ran", "versions", "chunks"], rows))
+
+
+def say_ran(chunks: Sequence[Chunk]) -> None:
+    """What ran, host by host, as a person reads it."""
+    rows = _rows(chunks)
+    show(table(list(rows[0]), [tuple(row.values()) for row in rows]))
     say(f"artifact  {chunks[0].ran.fingerprint}")

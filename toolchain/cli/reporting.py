@@ -14,6 +14,7 @@ from toolchain.arithmetic import STATE_LIMIT, current_bound
 from toolchain.artifact import name_neurons, read_artifact
 from toolchain.cli.inputs import read_stimulus
 from toolchain.cli.output import Watcher, json_option, say, say_json, show, table
+from toolchain.cli.remote import inspect_recording
 from toolchain.cli.rooms import interchange_room, train_room
 from toolchain.cli.traffic import Work, at_work, count_spikes, show_work
 from toolchain.encoding import Encoding
@@ -86,10 +87,10 @@ def collect_all(folder: Path) -> Report:
 def inspect_command(path: Path, stimulus: Path | None, svg: Path | None, as_json: bool) -> None:
     """Say what a file or folder is and what is in it.
 
-    Knows artifacts, runs, networks, rasters, stimuli, traces and counts (.npz), chips and
-    configurations (.toml), and files of other tools (.nir, .net, .onnx), with what a chip has no
-    form for. Of an artifact it also says what its cores send each other and what an inference may
-    take.
+    Knows artifacts, runs, networks, recordings of boards, rasters, stimuli, traces and counts
+    (.npz), chips and configurations (.toml), and files of other tools (.nir, .net, .onnx), with
+    what a chip has no form for. Of an artifact it also says what its cores send each other and what
+    an inference may take.
     """
     answer = inspect(path)
     work = _work(path, stimulus, svg) if answer["kind"] == ARTIFACT else None
@@ -146,6 +147,8 @@ def inspect(path: Path) -> dict[str, Any]:
     folder = path.parent if path.name in ("network.json", "manifest.json") else path
     if (folder / "manifest.json").is_file():
         return _artifact(folder)
+    if (folder / "request.json").is_file():
+        return inspect_recording(folder)
     if (folder / "network.json").is_file():
         return _network(folder)
     if (folder / "quantized.json").is_file():
