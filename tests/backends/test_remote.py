@@ -534,7 +534,9 @@ def test_an_altered_chunk_is_run_again(tame: type[Tame], tmp_path: Path) -> None
     assert evidence(tmp_path / "rec") == before
 
 
-def test_the_backend_gives_what_the_cores_give_and_refuses_states(tame: type[Tame]) -> None:
+def test_the_backend_gives_what_the_cores_give_and_refuses_states(
+    tame: type[Tame], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert tame.opened == []
     stimulus = shown(5)
 
@@ -543,6 +545,9 @@ def test_the_backend_gives_what_the_cores_give_and_refuses_states(tame: type[Tam
     for name, spikes in quantized.run(deployed(), stimulus).raster.spikes.items():
         np.testing.assert_array_equal(found.spikes[name], spikes)
     assert found.labels is stimulus.labels
+    monkeypatch.setattr(tame, "accident", failing({("a", 1): 3}))
+    with pytest.raises(BackendError, match=r"tried 3 times. Nothing was kept; 'snn-deploy hil'"):
+        On(hosts=named("a")).run(deployed(), stimulus)
     with pytest.raises(InputError, match=r"remote records spikes only; trace u and v on"):
         On(hosts=named("a")).run(deployed(), stimulus, states=True)
 

@@ -116,6 +116,7 @@ class On:
                 watch=watch,
                 seen=parts.__setitem__,
                 tell=self.tell,
+                lasting=False,
             )
         self.ended(summary)
         return Recording(raster=join_chunks(parts, stimulus))
@@ -138,13 +139,15 @@ def record(
     watch: Watch = ignore,
     seen: Seen = nothing_seen,
     tell: Tell = nothing_told,
+    lasting: bool = True,
 ) -> Summary:
     """Record what hosts answer in a folder, going on where it stopped before.
 
     `seen` is given every chunk, those kept from before first; `tell` what failed and is tried
-    again, and which host is given up. Raises BackendError where no host is
-    left, a chunk failed as often as it may be tried, or a host ran something else than was sent;
-    FileError as `begin` and `Recorder.keep` do. Whatever happens, no worker is left behind.
+    again, and which host is given up; `lasting`: the folder stays when this fails. Raises
+    BackendError where no host is left, a chunk failed as often as it may be tried, or a host ran
+    something else than was sent; FileError as `begin` and `Recorder.keep` do. Whatever happens, no
+    worker is left behind.
     """
     network = artifact.network
     check_stimulus(stimulus, network.input.name, network.input.size)
@@ -157,7 +160,7 @@ def record(
             connect_s=hosts.connect_s,
             timeout_s=hosts.timeout_s,
         )
-        summary = _Desk(hosts, job, recorder, stimulus, tell).run(watch, seen)
+        summary = _Desk(hosts, job, recorder, stimulus, tell, lasting).run(watch, seen)
         recorder.finish()
     return summary
 
@@ -181,13 +184,20 @@ class _Desk:
     """Hands chunks to hosts that are free until all are kept, or nobody is left to ask."""
 
     def __init__(
-        self, hosts: Hosts, job: Job, recorder: Recorder, stimulus: Raster, tell: Tell
+        self,
+        hosts: Hosts,
+        job: Job,
+        recorder: Recorder,
+        stimulus: Raster,
+        tell: Tell,
+        lasting: bool,
     ) -> None:
         self.hosts = hosts
         self.job = job
         self.recorder = recorder
         self.stimulus = stimulus.spikes[job.artifact.network.input.name]
         self.tell = tell
+        self.lasting = lasting
         self.posts = {host.name: _Post(host=host) for host in hosts.hosts}
         self.todo = deque(i for i in range(recorder.plan.chunks) if i not in recorder.kept)
         self.took = list(recorder.kept)  # chunks that were looked at
@@ -257,10 +267,7 @@ class _Desk:
         start, stop = self.recorder.plan.bounds(index)
         what = f"host '{name}', samples {start}:{stop}: {reason}"
         if self.failed[index] >= self.hosts.tries:
-            raise BackendError(
-                f"{what}; tried {self.failed[index]} times. {self._kept()}, run the same command"
-                " again to go on"
-            )
+            raise BackendError(f"{what}; tried {self.failed[index]} times. {self._kept()}")
         if final or post.failures >= self.hosts.tries:
             self.lost[name] = reason
             self.tell(f"host '{name}' is given up: {reason}")
@@ -272,7 +279,10 @@ class _Desk:
         return f"no host is left: {reasons}. {self._kept()}"
 
     def _kept(self) -> str:
-        return f"{len(self.recorder.kept)} of {self.recorder.plan.chunks} chunks are kept"
+        if not self.lasting:
+            return "Nothing was kept; 'snn-deploy hil' keeps what comes back"
+        kept, chunks = len(self.recorder.kept), self.recorder.plan.chunks
+        return f"{kept} of {chunks} chunks are kept, run the same command again to go on"
 
     def _work(self, name: str, index: int) -> Failure | None:
         """Run one chunk on a host and keep it; (reason, whether it is final) where that failed."""
