@@ -31,6 +31,7 @@ _MANIFEST = "snn-deploy.artifact"
 _VERSION = 3  # 2: blocks start:stop in one format, no mesh; 1: one threshold per population
 _KEYS = {"schema", "schema_version", "fingerprint", "files", "io"}  # earlier ones have no "io"
 _FILES = ("artifact.json", "artifact.safetensors", "profile.json")  # beside the manifest
+FOLDER_FILES = (*_FILES, "manifest.json")  # what an artifact's folder holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -44,6 +44,18 @@ COMMANDS = {
         "linting.lint_command",
         "Say what of a network is dead, silent, saturated or close to a limit.",
     ),
+    "hil": (
+        "hil.hil_command",
+        "Stream a test set to boards on other machines, and compare every answer.",
+    ),
+    "replay": (
+        "hil.replay_command",
+        "Judge a recording of hil again, with no board and no network.",
+    ),
+    "worker": (
+        "hil.worker_command",
+        "Run artifacts for another machine: what hil starts on a board's host.",
+    ),
     "import": (
         "interchange.import_command",
         "Read a network of another tool: NIR, lava-dl's netx, ONNX.",

@@ -14,6 +14,7 @@ from toolchain.arithmetic import STATE_LIMIT, current_bound
 from toolchain.artifact import name_neurons, read_artifact
 from toolchain.cli.inputs import read_stimulus
 from toolchain.cli.output import Watcher, json_option, say, say_json, show, table
+from toolchain.cli.remote import inspect_recording
 from toolchain.cli.rooms import interchange_room, train_room
 from toolchain.cli.traffic import Work, at_work, count_spikes, show_work
 from toolchain.cli.whereabouts import artifact_folder, io_table, tell_neuron
@@ -95,10 +96,10 @@ def inspect_command(
 ) -> None:
     """Say what a file or folder is and what is in it.
 
-    Knows artifacts, runs, networks, rasters, stimuli, traces and counts (.npz), chips and
-    configurations (.toml), and files of other tools (.nir, .net, .onnx), with what a chip has no
-    form for. Of an artifact it also says what its cores send each other, what an inference may
-    take, and where its inputs and outputs are.
+    Knows artifacts, runs, networks, recordings of boards, rasters, stimuli, traces and counts
+    (.npz), chips and configurations (.toml), and files of other tools (.nir, .net, .onnx), with
+    what a chip has no form for. Of an artifact it also says what its cores send each other, what an
+    inference may take, and where its inputs and outputs are.
     """
     if neuron is not None:
         tell_neuron(path, neuron, as_json=as_json)
@@ -159,6 +160,8 @@ def inspect(path: Path) -> dict[str, Any]:
     folder = path.parent if path.name in ("network.json", "manifest.json") else path
     if (folder / "manifest.json").is_file():
         return _artifact(folder)
+    if (folder / "request.json").is_file():
+        return inspect_recording(folder)
     if (folder / "network.json").is_file():
         return _network(folder)
     if (folder / "quantized.json").is_file():

@@ -9,11 +9,13 @@ import click
 from click.core import ParameterSource
 
 from toolchain.artifact import Artifact, read_artifact
-from toolchain.backends import BACKENDS, get_backend
+from toolchain.backends import BACKENDS
+from toolchain.backends.remote import Summary
 from toolchain.cli.contracting import check_junit, keep_contract, write_junit
 from toolchain.cli.diagnosing import show_verdict
 from toolchain.cli.inputs import check_out, read_mappable, read_network, read_stimulus
 from toolchain.cli.output import Watch, Watcher, exit_with, json_option, say_json
+from toolchain.cli.remote import hosts_option, ran_json, ready_backend, say_summaries
 from toolchain.cli.rooms import train_room
 from toolchain.cli.running import samples_option
 from toolchain.codec import fingerprint
@@ -74,6 +76,7 @@ RECORDED = "recorded"  # in a chain: a raster from a file
     metavar="FILE.npz",
     help="Judge this recorded raster, in place of a backend.",
 )
+@hosts_option
 @samples_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the verdict to this file, too.")
 @json_option
@@ -88,6 +91,7 @@ def verify_command(
     against: str,
     trained: Path | None,
     recorded: Path | None,
+    hosts: Path | None,
     samples: int | None,
     out: Path | None,
     as_json: bool,
@@ -125,11 +129,13 @@ def verify_command(
         check_out(out, ".json", never=artifact)
     loaded = read_artifact(artifact)
     wanted = read_stimulus(stimulus, samples)
+    summaries: list[Summary] = []
     with Watcher() as watch:
         sides = _Trained(trained, loaded, wanted)
         names = chain(RECORDED if recorded is not None else backend, against)
         backends = [name for name in names if name != RECORDED]
-        rasters = sides.recorded | record(loaded, wanted, backends, watch)
+        deployed = record(loaded, wanted, backends, watch, hosts, summaries)
+        rasters = sides.recorded | deployed
         if recorded is not None:
             rasters[RECORDED] = read_recorded(recorded, wanted)
         verdict = judge(
@@ -138,16 +144,18 @@ def verify_command(
             trained=sides.trained,
             real=sides.real,
             stimulus=wanted,
-            probe=prober(loaded, trained),
+            probe=prober(loaded, trained, hosts),
         )
+    answer = verdict.to_json() | ran_json(summaries)
     if out is not None:
-        write_json(out, verdict.to_json())
+        write_json(out, answer)
     if junit is not None:
         write_junit(junit, verdict)
     if as_json:
-        say_json(verdict.to_json())
+        say_json(answer)
     else:
         show_verdict(verdict)
+        say_summaries(summaries)
     exit_with(0 if verdict.equal else 1)
 
 
@@ -164,7 +172,7 @@ class _Trained:
 
 
 def _refuse_beside_a_contract(context: click.Context) -> None:
-    for name in ("backend", "against", "recorded"):
+    for name in ("backend", "against", "recorded", "hosts"):
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise click.UsageError(f"--{name} does not go with --contract: its [exact] chain says")
 
@@ -188,7 +196,7 @@ def read_recorded(file: Path, stimulus: Raster) -> Raster:
     return raster.first(stimulus.samples) if raster.samples > stimulus.samples else raster
 
 
-def prober(artifact: Artifact, run: Path | None) -> Probe:
+def prober(artifact: Artifact, run: Path | None, hosts: Path | None = None) -> Probe:
     """Runs a side of the chain again, on a few samples, with u and v of one population."""
 
     def probe(side: str, stimulus: Raster, population: str) -> Recording:
@@ -197,16 +205,25 @@ def prober(artifact: Artifact, run: Path | None) -> Probe:
             return found
         if side == RECORDED:
             raise InputError("a recorded raster holds no u and v")
-        return get_backend(side).run(artifact, stimulus, states=[population])
+        return ready_backend(side, hosts, []).run(artifact, stimulus, states=[population])
 
     return probe
 
 
 def record(
-    artifact: Artifact, stimulus: Raster, backends: Sequence[str], watch: Watch
+    artifact: Artifact,
+    stimulus: Raster,
+    backends: Sequence[str],
+    watch: Watch,
+    hosts: Path | None = None,
+    summaries: list[Summary] | None = None,
 ) -> dict[str, Raster]:
-    """Backend -> raster; every backend is asked whether it is ready before the first one runs."""
-    ready = {name: get_backend(name) for name in backends}
+    """Backend -> raster; every backend is asked whether it is ready before the first one runs.
+
+    `remote` runs on the hosts of a file, and its summary is added to `summaries`.
+    """
+    held = [] if summaries is None else summaries
+    ready = {name: ready_backend(name, hosts, held) for name in backends}
     return {name: b.run(artifact, stimulus, watch=watch).raster for name, b in ready.items()}
 
 
