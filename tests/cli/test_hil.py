@@ -197,9 +197,9 @@ def test_run_and_verify_go_to_hosts_and_say_what_ran(
     assert answer["ran"][0]["backend"] == "quantized"
     assert answer["lost"] == {}
 
-    code, out, _ = shell("verify", *options, "--hosts", hosts, "--json")
+    code, out, err = shell("verify", *options, "--hosts", hosts, "--json")
     verdict = json.loads(out)
-    assert code == 0
+    assert code == 0, (verdict, err)
     assert verdict["ran"][0]["host"] == "here"
     assert verdict["backend"] == "remote"
     assert verdict["equal"]
