@@ -1,0 +1,108 @@
+"""Which cores share a chip, where an out-axon to another chip costs more than one."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array
+
+from toolchain.mapper.growth import Problem
+from toolchain.mapper.settling import Machine, homes
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+Cores = list[IntArray]
+_SWAPS = 400  # of two cores, at most
+
+
+def arrange(problem: Problem, cores: Cores, spots: FloatArray, machine: Machine) -> Cores:
+    """The cores, chip by chip: those that lie close together share one, then swaps improve it."""
+    per_chip = machine.per_chip
+    if len(cores) <= per_chip:
+        return cores
+    middles = np.array([spots[members].mean(axis=0) for members in cores])
+    order = _halved(middles, per_chip)
+    cores = [cores[number] for number in order]
+    ties = _ties(problem, cores, machine)
+    order = _swapped(ties, np.arange(len(cores)) // per_chip)
+    return [cores[number] for number in order]
+
+
+def _halved(middles: FloatArray, per_chip: int) -> list[int]:
+    """Numbers of cores, halved across their longest extent until a chip holds them."""
+    stack, done = [np.arange(len(middles))], []
+    while stack:
+        some = stack.pop()
+        chips = -(-len(some) // per_chip)
+        if chips == 1:
+            done += some.tolist()
+            continue
+        centred = middles[some] - middles[some].mean(axis=0)
+        axis = int(np.argmax((centred * centred).sum(axis=0)))
+        some = some[np.argsort(centred[:, axis], kind="stable")]
+        at = chips // 2 * per_chip
+        stack += [some[at:], some[:at]]
+    return done
+
+
+def _ties(problem: Problem, cores: Cores, machine: Machine) -> csr_array:
+    """(cores, cores) entries that would cost more across chips, both ways together.
+
+    Only those of cores count that could not pay the surcharge for all of them.
+    """
+    home = homes(problem, cores)
+    source, target = _pairs(problem.back, problem.targets, home, machine.nodes, len(cores))
+    used = np.bincount(source, minlength=len(cores))
+    tight = used * machine.remote > problem.limits[2]
+    weight = np.where(tight[source], 1.0, 0.01)
+    ties = coo_array((weight, (source, target)), shape=(len(cores),) * 2).tocsr()
+    return csr_array(ties + ties.T)
+
+
+@numba.njit(cache=True)
+def _pairs(back, targets, home, nodes, cores):  # type: ignore[no-untyped-def]  # pragma: no cover
+    seen = np.full(cores, -1, np.int64)
+    count = 0
+    for again in range(2):
+        if again:
+            source, target = np.zeros(count, np.int32), np.zeros(count, np.int32)
+            seen[:], count = -1, 0
+        for a in range(len(back) - 1):
+            if nodes[a] >= len(home):
+                continue
+            for s in range(back[a], back[a + 1]):
+                core = home[targets[s]]
+                if seen[core] != a:
+                    seen[core] = a
+                    if again:
+                        source[count], target[count] = home[nodes[a]], core
+                    count += 1
+    return source, target
+
+
+def _swapped(ties: csr_array, chip: IntArray) -> list[int]:
+    """The order after swapping cores between chips while that lowers the ties across them."""
+    number = len(chip)
+    chips = int(chip.max()) + 1
+    where = np.zeros((number, chips))
+    where[np.arange(number), chip] = 1
+    pull = np.asarray(ties @ where)
+    for _ in range(_SWAPS):
+        gain = pull - pull[np.arange(number), chip][:, None]
+        best = (0.0, -1, -1)
+        for a in range(chips):
+            for b in range(a + 1, chips):
+                mine, other = np.flatnonzero(chip == a), np.flatnonzero(chip == b)
+                i = int(mine[np.argmax(gain[mine, b])])
+                j = int(other[np.argmax(gain[other, a])])
+                best = max(best, (gain[i, b] + gain[j, a] - 2 * ties[i, j], i, j))
+        _, i, j = best
+        if i < 0:
+            break
+        for one, there in ((i, chip[j]), (j, chip[i])):
+            span = slice(ties.indptr[one], ties.indptr[one + 1])
+            pull[ties.indices[span], chip[one]] -= ties.data[span]
+            pull[ties.indices[span], there] += ties.data[span]
+        chip[i], chip[j] = chip[j], chip[i]
+    return np.argsort(chip, kind="stable").tolist()

@@ -1,0 +1,215 @@
+"""Cores as a packer made them -> cores whose out-axons fit too, and no core that could be spared.
+
+How many out-axons a neuron needs depends on where its targets went, so it is known only once all
+are packed. `problem.out` holds what each neuron needs as its cores stand now.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.mapper.filling import Queue, absorb, fill_with, queue
+from toolchain.mapper.growth import LISTS, NEURONS, WORDS, Bench, Problem, bench, clear, load
+
+IntArray = NDArray[np.int64]
+Cores = list[IntArray]
+_ROUNDS = 32  # a core that sheds neurons raises the fan-out of their sources; few are the rule
+_HEADROOM = 64  # entries that a core keeps free when it sheds neurons, as the others shed too
+_TRIES = 8  # cores that could not be dissolved, after which the search ends
+
+
+class Machine(NamedTuple):
+    """What out-axons depend on besides the packing."""
+
+    nodes: Any  # (axons,) the neuron that each comes from; beyond the neurons: inputs
+    per_chip: int
+    remote: int  # entries of an out-axon to another chip
+    furthest: int  # entries that one neuron may have
+
+
+def settle(problem: Problem, machine: Machine, cores: Cores) -> Cores:
+    """Legal cores: those that need more out-axons than they hold shed neurons onto further ones."""
+    core = bench(problem)
+    for turn in range(_ROUNDS):
+        out, _ = entries(problem, machine, cores)
+        room = np.array([_room(problem, core, members) for members in cores])
+        over = np.flatnonzero(_sums(out, cores) > room)
+        if not len(over):
+            break
+        problem.out[:] = out
+        spare = _HEADROOM << min(turn, 5)
+        shed, cores = [], list(cores)
+        for number in over.tolist():
+            members = cores[number]
+            kept = _kept(out[members], int(room[number]), spare)
+            shed.append(members[kept:])
+            cores[number] = members[:kept]
+        cores += in_turn(problem, core, np.concatenate(shed))
+    problem.out[:] = entries(problem, machine, cores)[0]
+    return cores
+
+
+def _sums(out: IntArray, cores: Cores) -> IntArray:
+    return np.array([out[members].sum() for members in cores])
+
+
+def _kept(out: IntArray, room: int, spare: int) -> int:
+    """Members that may stay, in their order; at least one."""
+    most = max(room - spare, room // 2)
+    return max(1, int(np.searchsorted(np.cumsum(out), most, side="right")))
+
+
+def _room(problem: Problem, core: Bench, members: IntArray) -> int:
+    """Out-axons that a core has room for."""
+    limits = problem.limits
+    if limits[7] >= limits[:4].sum():
+        return int(limits[2])
+    rewrite(problem, core, members)
+    used = core.totals[NEURONS] + core.totals[LISTS] + core.totals[WORDS]
+    return min(int(limits[2]), int(limits[7] - used))
+
+
+def rewrite(problem: Problem, core: Bench, members: IntArray) -> None:
+    """Write a core anew with neurons that are known to fit."""
+    clear(core)
+    width = int(np.searchsorted(problem.widths, len(members)))
+    load(problem, core, members, width, _masks(problem, members))
+
+
+def _masks(problem: Problem, members: IntArray) -> IntArray:
+    """(keys,) the formats of each key of a core's lists."""
+    parts = [problem.axons[problem.pointers[i] : problem.pointers[i + 1]] for i in members]
+    keys = np.unique(problem.key[np.unique(np.concatenate([np.zeros(0, np.int32), *parts]))])
+    masks = np.zeros(problem.rows.shape[1], np.int64)
+    if len(keys):
+        share = min(int(problem.limits[6]) // len(keys), problem.rows.shape[2])
+        masks[keys] = problem.sets[keys, share]
+    return masks
+
+
+def in_turn(problem: Problem, core: Bench, left: IntArray) -> Cores:
+    """Neurons in a row on cores of their own, each filled before the next."""
+    left = left[np.argsort(problem.population[left], kind="stable")]
+    done: Cores = []
+    while len(left):
+        clear(core)
+        some = left[: 2 * int(problem.limits[0])]
+        taken = fill_with(problem, core, some)
+        assert taken.any(), "a neuron fits a core of its own"
+        done.append(core.members[: core.totals[NEURONS]].copy())
+        left = np.concatenate([some[~taken], left[len(some) :]])
+    return done
+
+
+def entries(problem: Problem, machine: Machine, cores: Cores) -> tuple[IntArray, IntArray]:
+    """(neurons,) out-axon entries of each neuron as packed, and (cores,) in-axons."""
+    found: tuple[IntArray, IntArray] = _entries(
+        problem.back,
+        problem.targets,
+        homes(problem, cores),
+        machine.nodes,
+        machine.per_chip,
+        machine.remote,
+        len(cores),
+    )
+    return found
+
+
+def homes(problem: Problem, cores: Cores) -> IntArray:
+    """(neurons,) the core of each."""
+    home = np.zeros(len(problem.out), np.int64)
+    for number, members in enumerate(cores):
+        home[members] = number
+    return home
+
+
+@numba.njit(cache=True)
+def _entries(back, targets, home, nodes, per_chip, remote, cores):  # type: ignore[no-untyped-def]  # pragma: no cover
+    out, lists = np.zeros(len(home), np.int64), np.zeros(cores, np.int64)
+    seen = np.full(cores, -1, np.int64)
+    for a in range(len(back) - 1):
+        source = nodes[a]
+        for s in range(back[a], back[a + 1]):
+            core = home[targets[s]]
+            if seen[core] == a:
+                continue
+            seen[core] = a
+            lists[core] += 1
+            if source < len(home):
+                away = home[source] // per_chip != core // per_chip
+                out[source] += remote if away else 1
+    return out, lists
+
+
+def dissolve(problem: Problem, machine: Machine, cores: Cores, work: int) -> Cores:
+    """Spread the neurons of the emptiest cores over the others, as long as that frees a core.
+
+    `problem.out` holds what the cores need, before and after; `work` is how many synapses may be
+    visited.
+    """
+    core, line = bench(problem), queue(problem)
+    failed, spent, number = 0, 0, 0
+    most = int(problem.limits[0])
+    while failed < _TRIES and len(cores) > failed + 1 and spent <= work:
+        order = np.argsort([_load(problem, members) for members in cores], kind="stable")
+        victim = int(order[failed])
+        free = sum(most - len(members) for at, members in enumerate(cores) if at != victim)
+        after = None
+        if free >= len(cores[victim]):
+            after, visited = _without(problem, core, line, cores, victim, order, number)
+            spent += visited
+            number += len(cores)
+        if after is not None:
+            out, _ = entries(problem, machine, after)
+            spent += len(problem.targets)
+            room = np.array([_room(problem, core, members) for members in after])
+            if (_sums(out, after) <= room).all() and out.max(initial=0) <= machine.furthest:
+                problem.out[:], cores, failed = out, after, 0
+                continue
+        failed += 1
+    return cores
+
+
+def _load(problem: Problem, members: IntArray) -> float:
+    """How full a core is, by neurons or synapses."""
+    synapses = int((problem.pointers[members + 1] - problem.pointers[members]).sum())
+    return max(len(members) / problem.limits[0], synapses / (3.5 * problem.limits[3]))
+
+
+def _without(
+    problem: Problem,
+    core: Bench,
+    line: Queue,
+    cores: Cores,
+    victim: int,
+    order: IntArray,
+    number: int,
+) -> tuple[Cores | None, int]:
+    """The cores with one less, the last in its place; None where some neuron has nowhere to go."""
+    placed = np.ones(len(problem.out), bool)
+    placed[cores[victim]] = False
+    population = problem.population[cores[victim]]
+    groups = np.unique(population)
+    ends = np.zeros((int(problem.population.max()) + 1, 2), np.int64)
+    for group in groups:
+        mine = cores[victim][population == group]
+        ends[group] = mine.min(), mine.max() + 1
+    moved, left, visited = {}, len(cores[victim]), 0
+    for at in order.tolist():
+        if left and at != victim and len(cores[at]) < problem.limits[0]:
+            rewrite(problem, core, cores[at])
+            absorb(problem, core, line, placed, groups, ends.copy(), number + at)
+            moved[at] = core.members[: core.totals[NEURONS]].copy()
+            left -= len(moved[at]) - len(cores[at])
+            visited += int((problem.pointers[cores[at] + 1] - problem.pointers[cores[at]]).sum())
+    if left:
+        return None, visited
+    after = [moved.get(at, members) for at, members in enumerate(cores)]
+    last = after.pop()
+    if victim < len(after):
+        after[victim] = last
+    return after, visited
