@@ -21,28 +21,36 @@ def arrange(problem: Problem, cores: Cores, spots: FloatArray, machine: Machine)
     per_chip = machine.per_chip
     if len(cores) <= per_chip:
         return cores
-    middles = np.array([spots[members].mean(axis=0) for members in cores])
-    order = _halved(middles, per_chip)
-    cores = [cores[number] for number in order]
+    places = np.array(
+        [[*spots[members].mean(axis=0), problem.population[members].mean()] for members in cores]
+    )
     ties = _ties(problem, cores, machine)
-    order = _swapped(ties, np.arange(len(cores)) // per_chip)
+    order = np.array(_parted(places, ties, per_chip))
+    chip = np.arange(len(cores)) // per_chip
+    chip[order] = chip.copy()
+    order = np.argsort(_swapped(ties, chip), kind="stable")
     return [cores[number] for number in order]
 
 
-def _halved(middles: FloatArray, per_chip: int) -> list[int]:
-    """Numbers of cores, halved across their longest extent until a chip holds them."""
-    stack, done = [np.arange(len(middles))], []
+def _parted(places: FloatArray, ties: csr_array, per_chip: int) -> list[int]:
+    """Numbers of cores, parted by space or by depth, whichever cuts fewer ties, chip by chip."""
+    stack, done = [np.arange(len(places))], []
     while stack:
         some = stack.pop()
-        chips = -(-len(some) // per_chip)
-        if chips == 1:
+        if len(some) <= per_chip:
             done += some.tolist()
             continue
-        centred = middles[some] - middles[some].mean(axis=0)
-        axis = int(np.argmax((centred * centred).sum(axis=0)))
-        some = some[np.argsort(centred[:, axis], kind="stable")]
-        at = chips // 2 * per_chip
-        stack += [some[at:], some[:at]]
+        mine = csr_array(ties[some][:, some])
+        best, first, second = np.inf, some, some
+        for place in places[some].T:
+            order = np.argsort(place, kind="stable")
+            for at in range(per_chip, len(some), per_chip):
+                side = np.zeros(len(some))
+                side[order[:at]] = 1
+                cut = float(side @ (mine @ (1 - side))) / (at * (len(some) - at))
+                if cut < best:
+                    best, first, second = cut, some[order[:at]], some[order[at:]]
+        stack += [second, first]
     return done
 
 
@@ -81,22 +89,22 @@ def _pairs(back, targets, home, nodes, cores):  # type: ignore[no-untyped-def]  
     return source, target
 
 
-def _swapped(ties: csr_array, chip: IntArray) -> list[int]:
-    """The order after swapping cores between chips while that lowers the ties across them."""
-    number = len(chip)
+def _swapped(ties: csr_array, chip: IntArray) -> IntArray:
+    """(cores,) chips after swapping cores between them while that lowers the ties across."""
+    number = np.arange(len(chip))
     chips = int(chip.max()) + 1
-    where = np.zeros((number, chips))
-    where[np.arange(number), chip] = 1
+    where = np.zeros((len(chip), chips))
+    where[number, chip] = 1
     pull = np.asarray(ties @ where)
     for _ in range(_SWAPS):
-        gain = pull - pull[np.arange(number), chip][:, None]
-        best = (0.0, -1, -1)
+        gain = pull - pull[number, chip][:, None]
+        best = (1e-9, -1, -1)
         for a in range(chips):
             for b in range(a + 1, chips):
                 mine, other = np.flatnonzero(chip == a), np.flatnonzero(chip == b)
                 i = int(mine[np.argmax(gain[mine, b])])
                 j = int(other[np.argmax(gain[other, a])])
-                best = max(best, (gain[i, b] + gain[j, a] - 2 * ties[i, j], i, j))
+                best = max(best, (float(gain[i, b] + gain[j, a] - 2 * ties[i, j]), i, j))
         _, i, j = best
         if i < 0:
             break
@@ -105,4 +113,4 @@ def _swapped(ties: csr_array, chip: IntArray) -> list[int]:
             pull[ties.indices[span], chip[one]] -= ties.data[span]
             pull[ties.indices[span], there] += ties.data[span]
         chip[i], chip[j] = chip[j], chip[i]
-    return np.argsort(chip, kind="stable").tolist()
+    return chip

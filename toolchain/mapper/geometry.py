@@ -18,13 +18,13 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 _MODES = 4  # of the walk; as many coordinates
 _DEGREE, _ROUNDS = 16, 4  # steps of the filter, and how often it is applied
-_EXTENDED = 0.7  # a mode that decays faster is no extent in space; random masks have none slower
+EXTENDED = 0.7  # a mode that decays faster is no extent in space; random masks have none slower
 _FAN_IN = 12  # synapses of a neuron that the walk may take
 _RESTING = 1.0  # weight with which the walk stays, so that small islands make no modes of their own
 
 
-def coordinates(problem: Problem, nodes: IntArray) -> FloatArray | None:
-    """(neurons, modes) coordinates, or None where the network has no extent.
+def coordinates(problem: Problem, nodes: IntArray) -> tuple[FloatArray, float]:
+    """(neurons, modes) coordinates, and how slowly the slowest mode decays, at most 1.
 
     `nodes` (axons,) is the neuron each axon comes from; numbers beyond the neurons are inputs.
     Sums run in a fixed order, so that equal networks get equal coordinates.
@@ -33,6 +33,8 @@ def coordinates(problem: Problem, nodes: IntArray) -> FloatArray | None:
     size = max(neurons, int(nodes.max(initial=-1)) + 1)
     ends = _degrees(problem.pointers, problem.axons, nodes, size)
     there = ends > 0
+    if np.count_nonzero(there) <= 2 * _MODES:
+        return np.zeros((neurons, _MODES)), 0.0
     weight = np.where(there, ends + _RESTING, 0.0)
     scale = np.where(there, 1 / np.sqrt(ends + _RESTING), 0.0)
     resting = np.sqrt(weight / weight.sum())
@@ -42,14 +44,13 @@ def coordinates(problem: Problem, nodes: IntArray) -> FloatArray | None:
         spot = _orthogonal(_filtered(problem, nodes, scale, spot, low), resting)
         rates, turn = np.linalg.eigh(_gram(spot, _walk(problem, nodes, scale, spot)))
         spot = _combined(spot, turn[:, ::-1])
-        if rates[-1] < _EXTENDED:
-            return None
-        if abs(rates[1] - before) < 0.002:
+        if rates[-1] < EXTENDED or abs(rates[1] - before) < 0.002:
             break
         low, before = max(low, float(rates[0])), float(rates[1])
     still = _gram(resting[:, None], _walk(problem, nodes, scale, np.tile(resting[:, None], _MODES)))
     slow = np.maximum(1 - rates[::-1] / max(still[0, 0], rates[-1]), 1e-3)
-    return np.asarray((spot * scale[:, None] / np.sqrt(slow))[:neurons])
+    spots = (spot * scale[:, None] / np.sqrt(slow))[:neurons]
+    return np.asarray(spots), float(rates[-1])
 
 
 def _filtered(
@@ -68,7 +69,7 @@ def _orthogonal(spot: FloatArray, resting: FloatArray) -> FloatArray:
     """Modes at right angles to each other and to the resting one, of length 1."""
     columns = [resting]
     for k in range(spot.shape[1]):
-        column = spot[:, k] / np.abs(spot[:, k]).max()
+        column = spot[:, k] / max(float(np.abs(spot[:, k]).max()), 1e-300)
         for _ in range(2):
             for other in columns:
                 column = column - other * (other * column).sum()

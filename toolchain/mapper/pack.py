@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from toolchain.artifact import PlacedBlock
 from toolchain.hardware import HardwareProfile
+from toolchain.mapper.bound import lower_bound
+from toolchain.mapper.exact import fewest
 from toolchain.mapper.filling import fill, fill_in_order, fill_with, queue
-from toolchain.mapper.geometry import coordinates
+from toolchain.mapper.geometry import EXTENDED, coordinates
 from toolchain.mapper.growth import LISTS, NEURONS, WORDS, Bench, Problem, bench, clear
+from toolchain.mapper.legality import RULES
 from toolchain.mapper.lists import write_lists
 from toolchain.mapper.problem import blocks_of, problem_of
-from toolchain.mapper.resources import Packing
+from toolchain.mapper.resources import Packing, core_needs
 from toolchain.mapper.settling import Machine, dissolve, entries, rewrite, settle
 from toolchain.mapper.tiles import tiled
 from toolchain.network import QuantizedNetwork
@@ -24,6 +27,7 @@ Cores = list[IntArray]  # core by core, its neurons in the order of the problem
 Packer = Callable[[QuantizedNetwork, HardwareProfile], Packing]
 
 _WORK = 3_000_000  # synapses that may be visited to try again, beyond the first packing
+_AGAIN = 40  # times that all synapses may be visited to spare cores
 
 
 def pack_sequential(network: QuantizedNetwork, profile: HardwareProfile) -> Packing:
@@ -42,19 +46,40 @@ def pack_akin(network: QuantizedNetwork, profile: HardwareProfile) -> Packing:
     return _packed(network, profile, _best)
 
 
-def pack_grown(network: QuantizedNetwork, profile: HardwareProfile) -> Packing:
-    """Cores grown by kinship: next comes the neuron most of whose axons the core has paid for.
+def pack_tiles(network: QuantizedNetwork, profile: HardwareProfile) -> Packing:
+    """Each population cut into tiles of neurons that lie close together along the synapses."""
+    return _packed(network, profile, _in_tiles)
 
-    What cannot be akin any more fills up what is left, population by population, the heaviest
-    first.
+
+def pack_exact(network: QuantizedNetwork, profile: HardwareProfile) -> Packing:
+    """The fewest cores, proven; neurons stand in ascending order or as `akin` puts them.
+
+    Raises UnsupportedError where the network is too large for a proof and `akin` is not at the
+    lower bound already.
     """
-    return _packed(network, profile, _grown)
+
+    def fits(members: IntArray) -> bool:
+        blocks = blocks_of(network, problem, members, ascending=True)
+        lists = write_lists(network, profile, blocks)
+        needs = core_needs(network, blocks, lists, nothing)
+        return not any(
+            True for rule in RULES for _ in rule(network, profile, blocks, lists, needs, nothing)
+        )
+
+    problem = problem_of(network, profile)
+    machine = _machine(network, profile)
+    nothing = {p.name: np.zeros(p.size, np.int64) for p in network.populations}
+    known = _best(problem, machine)
+    least = lower_bound(network, profile).cores
+    cores = fewest(problem, machine, known, least, fits)
+    return tuple(_in_compartments(network, profile, problem, members) for members in cores)
 
 
 PACKERS: dict[str, Packer] = {
     "akin": pack_akin,
-    "grown": pack_grown,
+    "tiles": pack_tiles,
     "sequential": pack_sequential,
+    "exact": pack_exact,
 }
 
 
@@ -84,21 +109,30 @@ def _machine(network: QuantizedNetwork, profile: HardwareProfile) -> Machine:
 
 
 def _best(problem: Problem, machine: Machine) -> Cores:
-    spots = coordinates(problem, machine.nodes)
-    small = 3 * len(problem.axons) <= _WORK
+    spots, rate = coordinates(problem, machine.nodes)
     found = []
-    if spots is not None:
+    if rate >= EXTENDED:
         found.append(_finished(problem, machine, tiled(problem, spots, machine)))
-    if spots is None or small:
+    if rate < EXTENDED or 3 * len(problem.axons) <= _WORK:
         found.append(_grown(problem, machine))
+    return _fewest(problem, machine, found)
+
+
+def _fewest(problem: Problem, machine: Machine, found: list[Cores]) -> Cores:
     best = min(found, key=len)
     problem.out[:] = entries(problem, machine, best)[0]
     return best
 
 
+def _in_tiles(problem: Problem, machine: Machine) -> Cores:
+    spots, _ = coordinates(problem, machine.nodes)
+    return _finished(problem, machine, tiled(problem, spots, machine))
+
+
 def _finished(problem: Problem, machine: Machine, cores: Cores) -> Cores:
     """Cores that are legal, and as few as spreading the emptiest over the others leaves."""
-    return dissolve(problem, machine, settle(problem, machine, cores), _WORK)
+    work = _WORK + _AGAIN * len(problem.axons)
+    return dissolve(problem, machine, settle(problem, machine, cores), work)
 
 
 def _in_compartments(
@@ -166,9 +200,7 @@ def _grown(problem: Problem, machine: Machine) -> Cores:
     for order in orders[:tries]:
         problem.out[:] = 0
         found.append(_finished(problem, machine, _grow(problem, order)))
-    best = min(found, key=len)
-    problem.out[:] = entries(problem, machine, best)[0]
-    return best
+    return _fewest(problem, machine, found)
 
 
 def _weights(problem: Problem) -> NDArray[np.float64]:

@@ -146,38 +146,43 @@ def _entries(back, targets, home, nodes, per_chip, remote, cores):  # type: igno
 
 
 def dissolve(problem: Problem, machine: Machine, cores: Cores, work: int) -> Cores:
-    """Spread the neurons of the emptiest cores over the others, as long as that frees a core.
+    """Spread the neurons of cores over the others, as long as that frees a core.
 
-    `problem.out` holds what the cores need, before and after; `work` is how many synapses may be
-    visited.
+    Those come first whose neurons ask for the least of what the others lack. `problem.out` holds
+    what the cores need, before and after; `work` is how many synapses may be visited.
     """
     core, line = bench(problem), queue(problem)
     failed, spent, number = 0, 0, 0
-    most = int(problem.limits[0])
+    out, lists = entries(problem, machine, cores)
     while failed < _TRIES and len(cores) > failed + 1 and spent <= work:
-        order = np.argsort([_load(problem, members) for members in cores], kind="stable")
+        sizes = np.array([len(members) for members in cores])
+        order = np.argsort(_asks(problem, cores, out, lists), kind="stable")
         victim = int(order[failed])
-        free = sum(most - len(members) for at, members in enumerate(cores) if at != victim)
         after = None
-        if free >= len(cores[victim]):
-            after, visited = _without(problem, core, line, cores, victim, order, number)
+        if (problem.limits[0] - np.delete(sizes, victim)).sum() >= sizes[victim]:
+            roomy = np.argsort(sizes, kind="stable")
+            after, visited = _without(problem, core, line, cores, victim, roomy, number)
             spent += visited
             number += len(cores)
         if after is not None:
-            out, _ = entries(problem, machine, after)
+            out, lists = entries(problem, machine, after)
             spent += len(problem.targets)
             room = np.array([_room(problem, core, members) for members in after])
             if (_sums(out, after) <= room).all() and out.max(initial=0) <= machine.furthest:
                 problem.out[:], cores, failed = out, after, 0
                 continue
+            out, lists = entries(problem, machine, cores)
         failed += 1
     return cores
 
 
-def _load(problem: Problem, members: IntArray) -> float:
-    """How full a core is, by neurons or synapses."""
-    synapses = int((problem.pointers[members + 1] - problem.pointers[members]).sum())
-    return max(len(members) / problem.limits[0], synapses / (3.5 * problem.limits[3]))
+def _asks(problem: Problem, cores: Cores, out: IntArray, lists: IntArray) -> IntArray:
+    """(cores,) what a core's neurons ask of others, in the resource they need most of."""
+    synapses = np.diff(problem.pointers)
+    words = np.array([synapses[members].sum() for members in cores]) / (3.5 * problem.limits[3])
+    sizes = np.array([len(members) for members in cores]) / (4 * problem.limits[0])
+    axons = np.maximum(lists / problem.limits[1], _sums(out, cores) / problem.limits[2])
+    return np.asarray(np.maximum(np.maximum(words, axons), sizes))
 
 
 def _without(

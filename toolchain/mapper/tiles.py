@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,39 +11,70 @@ from numpy.typing import NDArray
 from toolchain.mapper.chips import arrange
 from toolchain.mapper.filling import fill_with
 from toolchain.mapper.growth import NEURONS, WORDS, Bench, Problem, bench, clear, load
-from toolchain.mapper.settling import Machine, entries, homes, in_turn
+from toolchain.mapper.settling import Machine, entries, in_turn
 from toolchain.mapper.trading import trade
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Cores = list[IntArray]
-_PASSES = 4  # tiles are cut anew by what the ones before turned out to need
+_TRIES = 6  # cuts of a population, each by what the one before turned out to need
+_SWEEPS = 2  # over all populations; the second knows which cores share a chip
+_GROWS = 1.02  # cores that a population turned out to need for one of its tiles: good enough
 _SAMPLES = 3  # tiles of a population that say how many words its synapses take
-_ROOM = 0.985  # share of a core's axons that a tile may be expected to take
+_TIGHT = 0.985  # share of a core's axons that a tile may be expected to take
 
 
 def tiled(problem: Problem, spots: FloatArray, machine: Machine) -> Cores:
     """Cores in the order of their chips; `spots` (neurons, modes) are coordinates.
 
-    Tiles are cut by how full the ones before turned out to be, out-axons included. Those may still
+    Tiles are cut by how full the ones before turned out to be, out-axons included: from the last
+    population to the first, as out-axons depend on the tiles of the targets. Those may still
     exceed what a core holds: `settling.settle` comes next.
     """
     ends = np.searchsorted(problem.population, np.arange(problem.population.max() + 2))
-    groups = [np.arange(*pair) for pair in zip(ends[:-1], ends[1:], strict=True)]
+    groups = [np.arange(*pair) for pair in pairwise(ends.tolist())]
     core = bench(problem)
     weight = np.full(len(problem.out), 1 / problem.limits[0])
-    rates = np.zeros(len(groups))
     price = np.where(machine.nodes < len(problem.out), 2, 1)
-    for turn in range(_PASSES):
-        tiles = [trade(problem, _cut(g, spots, weight), spots, price) for g in groups]
-        if turn == 0:
-            rates = np.array([_words_per_synapse(problem, core, several) for several in tiles])
-        cores = [tile for several in tiles for tile in several]
-        cores = arrange(problem, cores, spots, machine)
-        weight = _weights(problem, cores, machine, rates)
-    tiles = [trade(problem, _cut(g, spots, weight), spots, price) for g in groups]
-    cores = arrange(problem, [tile for several in tiles for tile in several], spots, machine)
+    tiles = [_cut(group, spots, weight) for group in groups]
+    rates = np.array([_words_per_synapse(problem, core, several) for several in tiles])
+    away = np.ones(len(problem.out))
+    nearby = machine._replace(per_chip=len(problem.out))
+    for _ in range(_SWEEPS):
+        for number in reversed(range(len(groups))):
+            for _ in range(_TRIES):
+                cut = _cut(groups[number], spots, weight)
+                tiles[number] = trade(problem, cut, spots, price)
+                share = _shares(problem, tiles, number, nearby, rates[number], away)
+                weight[groups[number]] = share[groups[number]]
+                if share[groups[number]].sum() <= len(tiles[number]) * _GROWS:
+                    break
+        cores = arrange(problem, [tile for several in tiles for tile in several], spots, machine)
+        near, _ = entries(problem, nearby, cores)
+        away = entries(problem, machine, cores)[0] / np.maximum(near, 1)
     return _filled(problem, core, cores, spots)
+
+
+def _shares(
+    problem: Problem,
+    tiles: list[Cores],
+    number: int,
+    machine: Machine,
+    rate: float,
+    away: FloatArray,
+) -> FloatArray:
+    """(neurons,) share of a core that each of a population takes, by what binds where it lies."""
+    out, lists = entries(problem, machine, [tile for several in tiles for tile in several])
+    first = sum(len(several) for several in tiles[:number])
+    share = np.zeros(len(out))
+    limits = problem.limits
+    for at, tile in enumerate(tiles[number], start=first):
+        words = rate * float((problem.pointers[tile + 1] - problem.pointers[tile]).sum())
+        axons = float((out[tile] * away[tile]).sum())
+        together = len(tile) + int(lists[at]) + axons + words
+        needs = [lists[at] / limits[1], axons / limits[2], words / limits[3], together / limits[7]]
+        share[tile] = max(len(tile) / limits[0], max(needs) / _TIGHT) / len(tile)
+    return share
 
 
 def _cut(group: IntArray, spots: FloatArray, weight: FloatArray) -> Cores:
@@ -95,26 +127,6 @@ def _fan_in(problem: Problem, members: IntArray) -> int:
 def _distinct(problem: Problem, members: IntArray) -> int:
     parts = [problem.axons[problem.pointers[i] : problem.pointers[i + 1]] for i in members]
     return len(np.unique(np.concatenate(parts)))
-
-
-def _weights(
-    problem: Problem, cores: Cores, machine: Machine, rates: FloatArray
-) -> FloatArray:
-    """(neurons,) share of a core that each takes, by what binds where it lies."""
-    home = homes(problem, cores)
-    out, lists = entries(problem, machine, cores)
-    synapses = np.diff(problem.pointers) * rates[problem.population]
-    limits = problem.limits
-    needs = [
-        np.bincount(home) / limits[0],
-        lists / (limits[1] * _ROOM),
-        np.bincount(home, out) / (limits[2] * _ROOM),
-        np.bincount(home, synapses) / (limits[3] * _ROOM),
-    ]
-    together = np.bincount(home) + lists + np.bincount(home, out) + np.bincount(home, synapses)
-    needs.append(together / (limits[7] * _ROOM))
-    share = np.max(needs, axis=0) / np.bincount(home)
-    return np.asarray(share[home])
 
 
 def _filled(problem: Problem, core: Any, cores: Cores, spots: FloatArray) -> Cores:
