@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
 from toolchain.mapper.growth import Problem
-from toolchain.mapper.settling import Machine, homes
+from toolchain.mapper.reach import Machine, homes
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -30,6 +30,18 @@ def arrange(problem: Problem, cores: Cores, spots: FloatArray, machine: Machine)
     chip[order] = chip.copy()
     order = np.argsort(_swapped(ties, chip), kind="stable")
     return [cores[number] for number in order]
+
+
+def rearrange(problem: Problem, cores: Cores, machine: Machine, chip_of: IntArray) -> Cores:
+    """The cores, chip by chip, as near as can be to where their neurons lay: (neurons,) chips."""
+    if len(cores) <= machine.per_chip:
+        return cores
+    wanted = np.array([float(np.median(chip_of[members])) for members in cores])
+    order = np.argsort(wanted, kind="stable")
+    chip = np.zeros(len(cores), np.int64)
+    chip[order] = np.arange(len(cores)) // machine.per_chip
+    ties = _ties(problem, cores, machine)
+    return [cores[number] for number in np.argsort(_swapped(ties, chip), kind="stable")]
 
 
 def _parted(places: FloatArray, ties: csr_array, per_chip: int) -> list[int]:

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from toolchain.errors import UnsupportedError
 from toolchain.mapper.growth import Problem
-from toolchain.mapper.settling import Machine, entries
+from toolchain.mapper.reach import Machine, entries
 
 IntArray = NDArray[np.int64]
 Cores = list[IntArray]

@@ -17,8 +17,9 @@ from toolchain.mapper.growth import LISTS, NEURONS, WORDS, Bench, Problem, bench
 from toolchain.mapper.legality import RULES
 from toolchain.mapper.lists import write_lists
 from toolchain.mapper.problem import blocks_of, problem_of
+from toolchain.mapper.reach import Machine, entries
 from toolchain.mapper.resources import Packing, core_needs
-from toolchain.mapper.settling import Machine, dissolve, entries, rewrite, settle
+from toolchain.mapper.settling import dissolve, rewrite, settle
 from toolchain.mapper.tiles import tiled
 from toolchain.network import QuantizedNetwork
 

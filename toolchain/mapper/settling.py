@@ -6,29 +6,20 @@ are packed. `problem.out` holds what each neuron needs as its cores stand now.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.mapper.chips import rearrange
 from toolchain.mapper.filling import Queue, absorb, fill_with, queue
 from toolchain.mapper.growth import LISTS, NEURONS, WORDS, Bench, Problem, bench, clear, load
+from toolchain.mapper.reach import Machine, entries, homes
 
 IntArray = NDArray[np.int64]
 Cores = list[IntArray]
 _ROUNDS = 32  # a core that sheds neurons raises the fan-out of their sources; few are the rule
 _HEADROOM = 64  # entries that a core keeps free when it sheds neurons, as the others shed too
-_TRIES = 8  # cores that could not be dissolved, after which the search ends
-
-
-class Machine(NamedTuple):
-    """What out-axons depend on besides the packing."""
-
-    nodes: Any  # (axons,) the neuron that each comes from; beyond the neurons: inputs
-    per_chip: int
-    remote: int  # entries of an out-axon to another chip
-    furthest: int  # entries that one neuron may have
+_IDLE = 12  # cores in a row that took none of another's neurons
+_TRIES = 4  # cores that could not be dissolved, after which the search ends
 
 
 def settle(problem: Problem, machine: Machine, cores: Cores) -> Cores:
@@ -42,6 +33,7 @@ def settle(problem: Problem, machine: Machine, cores: Cores) -> Cores:
             break
         problem.out[:] = out
         spare = _HEADROOM << min(turn, 5)
+        chip = homes(problem, cores) // machine.per_chip
         shed, cores = [], list(cores)
         for number in over.tolist():
             members = cores[number]
@@ -49,6 +41,7 @@ def settle(problem: Problem, machine: Machine, cores: Cores) -> Cores:
             shed.append(members[kept:])
             cores[number] = members[:kept]
         cores += in_turn(problem, core, np.concatenate(shed))
+        cores = rearrange(problem, cores, machine, chip)
     problem.out[:] = entries(problem, machine, cores)[0]
     return cores
 
@@ -103,46 +96,6 @@ def in_turn(problem: Problem, core: Bench, left: IntArray) -> Cores:
         done.append(core.members[: core.totals[NEURONS]].copy())
         left = np.concatenate([some[~taken], left[len(some) :]])
     return done
-
-
-def entries(problem: Problem, machine: Machine, cores: Cores) -> tuple[IntArray, IntArray]:
-    """(neurons,) out-axon entries of each neuron as packed, and (cores,) in-axons."""
-    found: tuple[IntArray, IntArray] = _entries(
-        problem.back,
-        problem.targets,
-        homes(problem, cores),
-        machine.nodes,
-        machine.per_chip,
-        machine.remote,
-        len(cores),
-    )
-    return found
-
-
-def homes(problem: Problem, cores: Cores) -> IntArray:
-    """(neurons,) the core of each."""
-    home = np.zeros(len(problem.out), np.int64)
-    for number, members in enumerate(cores):
-        home[members] = number
-    return home
-
-
-@numba.njit(cache=True)
-def _entries(back, targets, home, nodes, per_chip, remote, cores):  # type: ignore[no-untyped-def]  # pragma: no cover
-    out, lists = np.zeros(len(home), np.int64), np.zeros(cores, np.int64)
-    seen = np.full(cores, -1, np.int64)
-    for a in range(len(back) - 1):
-        source = nodes[a]
-        for s in range(back[a], back[a + 1]):
-            core = home[targets[s]]
-            if seen[core] == a:
-                continue
-            seen[core] = a
-            lists[core] += 1
-            if source < len(home):
-                away = home[source] // per_chip != core // per_chip
-                out[source] += remote if away else 1
-    return out, lists
 
 
 def dissolve(problem: Problem, machine: Machine, cores: Cores, work: int) -> Cores:
@@ -203,13 +156,14 @@ def _without(
     for group in groups:
         mine = cores[victim][population == group]
         ends[group] = mine.min(), mine.max() + 1
-    moved, left, visited = {}, len(cores[victim]), 0
+    moved, left, visited, idle = {}, len(cores[victim]), 0, 0
     for at in order.tolist():
-        if left and at != victim and len(cores[at]) < problem.limits[0]:
+        if left and idle < _IDLE and at != victim and len(cores[at]) < problem.limits[0]:
             rewrite(problem, core, cores[at])
             absorb(problem, core, line, placed, groups, ends.copy(), number + at)
             moved[at] = core.members[: core.totals[NEURONS]].copy()
-            left -= len(moved[at]) - len(cores[at])
+            taken = len(moved[at]) - len(cores[at])
+            left, idle = left - taken, 0 if taken else idle + 1
             visited += int((problem.pointers[cores[at] + 1] - problem.pointers[cores[at]]).sum())
     if left:
         return None, visited

@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.mapper.chips import arrange
+from toolchain.mapper.chips import arrange, rearrange
 from toolchain.mapper.filling import fill_with
 from toolchain.mapper.growth import NEURONS, WORDS, Bench, Problem, bench, clear, load
-from toolchain.mapper.settling import Machine, entries, in_turn
+from toolchain.mapper.reach import Machine, entries, homes
+from toolchain.mapper.settling import in_turn
 from toolchain.mapper.trading import trade
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Cores = list[IntArray]
 _TRIES = 6  # cuts of a population, each by what the one before turned out to need
-_SWEEPS = 2  # over all populations; the second knows which cores share a chip
-_GROWS = 1.02  # cores that a population turned out to need for one of its tiles: good enough
+_SWEEPS = 3  # over all populations, at most; the second knows which cores share a chip
+_FULLEST = 1.03  # of the axons that a tile may be expected to take: it still fits a core
+_FEW = 0.02  # of the cores that may exceed their out-axons: they will shed neurons
 _SAMPLES = 3  # tiles of a population that say how many words its synapses take
-_TIGHT = 0.985  # share of a core's axons that a tile may be expected to take
+_TIGHT = 0.96  # share of a core's axons that a tile may be expected to take
 
 
 def tiled(problem: Problem, spots: FloatArray, machine: Machine) -> Cores:
@@ -40,18 +42,29 @@ def tiled(problem: Problem, spots: FloatArray, machine: Machine) -> Cores:
     rates = np.array([_words_per_synapse(problem, core, several) for several in tiles])
     away = np.ones(len(problem.out))
     nearby = machine._replace(per_chip=len(problem.out))
-    for _ in range(_SWEEPS):
+    best: Cores = []
+    for sweep in range(_SWEEPS):
         for number in reversed(range(len(groups))):
             for _ in range(_TRIES):
                 cut = _cut(groups[number], spots, weight)
                 tiles[number] = trade(problem, cut, spots, price)
                 share = _shares(problem, tiles, number, nearby, rates[number], away)
                 weight[groups[number]] = share[groups[number]]
-                if share[groups[number]].sum() <= len(tiles[number]) * _GROWS:
+                fullest = max(float(share[tile].sum()) for tile in tiles[number])
+                if fullest <= _FULLEST:
                     break
-        cores = arrange(problem, [tile for several in tiles for tile in several], spots, machine)
+        cores = [tile for several in tiles for tile in several]
+        if sweep == 0:
+            cores = arrange(problem, cores, spots, machine)
+        else:
+            cores = rearrange(problem, cores, machine, homes(problem, best) // machine.per_chip)
+        best = cores
         near, _ = entries(problem, nearby, cores)
-        away = entries(problem, machine, cores)[0] / np.maximum(near, 1)
+        out, _ = entries(problem, machine, cores)
+        away = out / np.maximum(near, 1)
+        over = sum(int(out[tile].sum()) > problem.limits[2] for tile in cores)
+        if over <= _FEW * len(cores):
+            break
     return _filled(problem, core, cores, spots)
 
 
