@@ -153,7 +153,7 @@ def test_the_cores_of_convolutions_are_tiles_even_where_the_order_hides_the_imag
 
 
 def test_the_exact_packer_refuses_what_it_cannot_prove() -> None:
-    network = convolution((1, 4, 4), 5, 0.25)
+    network = convolution((1, 4, 4), 5, 0.12)
 
     with pytest.raises(UnsupportedError, match=r"at most 24 neurons .* has 200; take 'akin'"):
-        place(network, CHIPS["few words"], packer="exact")
+        place(network, CHIPS["few axons"], packer="exact")

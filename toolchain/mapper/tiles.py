@@ -23,7 +23,8 @@ _SWEEPS = 3  # over all populations, at most; the second knows which cores share
 _FULLEST = 1.03  # of the axons that a tile may be expected to take: it still fits a core
 _FEW = 0.02  # of the cores that may exceed their out-axons: they will shed neurons
 _SAMPLES = 3  # tiles of a population that say how many words its synapses take
-_TIGHT = 0.96  # share of a core's axons that a tile may be expected to take
+_FULL = 0.985  # share of a core's out-axons that a tile may be expected to take
+_TIGHT = 0.97  # the same of what leaves neurons over where a tile exceeds it, scattered at its rim
 
 
 def tiled(problem: Problem, spots: FloatArray, machine: Machine) -> Cores:
@@ -85,8 +86,9 @@ def _shares(
         words = rate * float((problem.pointers[tile + 1] - problem.pointers[tile]).sum())
         axons = float((out[tile] * away[tile]).sum())
         together = len(tile) + int(lists[at]) + axons + words
-        needs = [lists[at] / limits[1], axons / limits[2], words / limits[3], together / limits[7]]
-        share[tile] = max(len(tile) / limits[0], max(needs) / _TIGHT) / len(tile)
+        needs = [lists[at] / limits[1], words / limits[3], together / limits[7]]
+        counted = max(len(tile) / limits[0], axons / limits[2] / _FULL)
+        share[tile] = max(counted, max(needs) / _TIGHT) / len(tile)
     return share
 
 
