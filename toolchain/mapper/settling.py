@@ -17,6 +17,8 @@ from toolchain.mapper.reach import Machine, entries, homes
 IntArray = NDArray[np.int64]
 Cores = list[IntArray]
 _ROUNDS = 32  # a core that sheds neurons raises the fan-out of their sources; few are the rule
+_GENTLE = 4  # rounds in which others may take what a core sheds
+_FAR = 1 << 20  # between numbers that the queue of one round sees and those of the next
 _HEADROOM = 64  # entries that a core keeps free when it sheds neurons, as the others shed too
 _IDLE = 12  # cores in a row that took none of another's neurons
 _TRIES = 4  # cores that could not be dissolved, after which the search ends
@@ -24,7 +26,7 @@ _TRIES = 4  # cores that could not be dissolved, after which the search ends
 
 def settle(problem: Problem, machine: Machine, cores: Cores) -> Cores:
     """Legal cores: those that need more out-axons than they hold shed neurons onto further ones."""
-    core = bench(problem)
+    core, line = bench(problem), queue(problem)
     for turn in range(_ROUNDS):
         out, _ = entries(problem, machine, cores)
         room = np.array([_room(problem, core, members) for members in cores])
@@ -40,7 +42,12 @@ def settle(problem: Problem, machine: Machine, cores: Cores) -> Cores:
             kept = _kept(out[members], int(room[number]), spare)
             shed.append(members[kept:])
             cores[number] = members[:kept]
-        cores += in_turn(problem, core, np.concatenate(shed))
+        left = np.concatenate(shed)
+        if turn < _GENTLE:
+            asked = kindred(problem, cores, left)
+            asked = asked[~np.isin(asked, over)]
+            cores, left, _ = spread(problem, core, line, cores, left, asked, turn * _FAR)
+        cores += in_turn(problem, core, left)
         cores = rearrange(problem, cores, machine, chip)
     problem.out[:] = entries(problem, machine, cores)[0]
     return cores
@@ -148,27 +155,55 @@ def _without(
     number: int,
 ) -> tuple[Cores | None, int]:
     """The cores with one less, the last in its place; None where some neuron has nowhere to go."""
-    placed = np.ones(len(problem.out), bool)
-    placed[cores[victim]] = False
-    population = problem.population[cores[victim]]
-    groups = np.unique(population)
-    ends = np.zeros((int(problem.population.max()) + 1, 2), np.int64)
-    for group in groups:
-        mine = cores[victim][population == group]
-        ends[group] = mine.min(), mine.max() + 1
-    moved, left, visited, idle = {}, len(cores[victim]), 0, 0
-    for at in order.tolist():
-        if left and idle < _IDLE and at != victim and len(cores[at]) < problem.limits[0]:
-            rewrite(problem, core, cores[at])
-            absorb(problem, core, line, placed, groups, ends.copy(), number + at)
-            moved[at] = core.members[: core.totals[NEURONS]].copy()
-            taken = len(moved[at]) - len(cores[at])
-            left, idle = left - taken, 0 if taken else idle + 1
-            visited += int((problem.pointers[cores[at] + 1] - problem.pointers[cores[at]]).sum())
-    if left:
+    others = order[order != victim]
+    after, left, visited = spread(problem, core, line, cores, cores[victim], others, number)
+    if len(left):
         return None, visited
-    after = [moved.get(at, members) for at, members in enumerate(cores)]
     last = after.pop()
     if victim < len(after):
         after[victim] = last
     return after, visited
+
+
+def spread(
+    problem: Problem,
+    core: Bench,
+    line: Queue,
+    cores: Cores,
+    left: IntArray,
+    order: IntArray,
+    number: int,
+) -> tuple[Cores, IntArray, int]:
+    """(cores with more neurons, what fitted none, synapses visited); cores are asked in order.
+
+    `number` is one that the queue has not seen, nor the next ones up to the number of cores.
+    """
+    placed = np.ones(len(problem.out), bool)
+    placed[left] = False
+    population = problem.population[left]
+    groups = np.unique(population)
+    ends = np.zeros((int(problem.population.max()) + 1, 2), np.int64)
+    for group in groups:
+        mine = left[population == group]
+        ends[group] = mine.min(), mine.max() + 1
+    after, visited, idle = list(cores), 0, 0
+    for at in order.tolist():
+        if idle >= _IDLE or placed[left].all():
+            break
+        if len(cores[at]) < problem.limits[0]:
+            rewrite(problem, core, cores[at])
+            absorb(problem, core, line, placed, groups, ends.copy(), number + at)
+            after[at] = core.members[: core.totals[NEURONS]].copy()
+            idle = 0 if len(after[at]) > len(cores[at]) else idle + 1
+            visited += int((problem.pointers[cores[at] + 1] - problem.pointers[cores[at]]).sum())
+    return after, left[~placed[left]], visited
+
+
+def kindred(problem: Problem, cores: Cores, left: IntArray) -> IntArray:
+    """Numbers of cores, those first that have paid for most of the axons of some neurons."""
+    home = homes(problem, cores)
+    parts = [problem.axons[problem.pointers[i] : problem.pointers[i + 1]] for i in left]
+    axons = np.unique(np.concatenate([np.zeros(0, np.int32), *parts]))
+    reached = [home[problem.targets[problem.back[a] : problem.back[a + 1]]] for a in axons]
+    shared = np.bincount(np.concatenate([np.zeros(0, np.int64), *reached]), minlength=len(cores))
+    return np.argsort(-shared, kind="stable")

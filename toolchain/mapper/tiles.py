@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.mapper.chips import arrange, rearrange
-from toolchain.mapper.filling import fill_with
+from toolchain.mapper.filling import fill_with, queue
 from toolchain.mapper.growth import NEURONS, WORDS, Bench, Problem, bench, clear, load
 from toolchain.mapper.reach import Machine, entries, homes
-from toolchain.mapper.settling import in_turn
+from toolchain.mapper.settling import in_turn, kindred, spread
 from toolchain.mapper.trading import trade
 
 IntArray = NDArray[np.int64]
@@ -155,4 +155,8 @@ def _filled(problem: Problem, core: Any, cores: Cores, spots: FloatArray) -> Cor
         taken = fill_with(problem, core, order)
         done.append(core.members[: core.totals[NEURONS]].copy())
         left.append(order[~taken])
-    return done + in_turn(problem, core, np.concatenate(left))
+    rest = np.concatenate(left)
+    if len(rest):
+        asked = kindred(problem, done, rest)
+        done, rest, _ = spread(problem, core, queue(problem), done, rest, asked, 0)
+    return done + in_turn(problem, core, rest)
