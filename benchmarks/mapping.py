@@ -377,7 +377,7 @@ def _row(case: str, results: dict[str, Any]) -> list[str]:
         f"{simple['cores']:,}" if "cores" in simple else "error",
         str(nengo.get("cores", nengo.get("error", ""))),
         f"{mine['seconds']}",
-        f"{mine['processor_seconds']}",
+        f"{mine.get('processor_seconds', '')}",
         f"{mine['peak_mib']:,}",
     ]
 
