@@ -162,7 +162,7 @@ def _in_runs(problem: Problem, machine: Machine) -> Cores:
             assert stop > first, "a neuron fits a core of its own"
             runs.append(np.arange(first, stop))
             first = stop
-    return settle(problem, machine, _first_fit(problem, core, runs))
+    return settle(problem, machine, _first_fit(problem, core, runs), simple=True)
 
 
 def _first_fit(problem: Problem, core: Bench, runs: Cores) -> Cores:

@@ -24,8 +24,11 @@ _IDLE = 12  # cores in a row that took none of another's neurons
 _TRIES = 4  # cores that could not be dissolved, after which the search ends
 
 
-def settle(problem: Problem, machine: Machine, cores: Cores) -> Cores:
-    """Legal cores: those that need more out-axons than they hold shed neurons onto further ones."""
+def settle(problem: Problem, machine: Machine, cores: Cores, *, simple: bool = False) -> Cores:
+    """Legal cores: those that need more out-axons than they hold shed neurons onto others.
+
+    `simple`: always onto new ones, which come last.
+    """
     core, line = bench(problem), queue(problem)
     for turn in range(_ROUNDS):
         out, _ = entries(problem, machine, cores)
@@ -43,12 +46,13 @@ def settle(problem: Problem, machine: Machine, cores: Cores) -> Cores:
             shed.append(members[kept:])
             cores[number] = members[:kept]
         left = np.concatenate(shed)
-        if turn < _GENTLE:
+        if turn < _GENTLE and not simple:
             asked = kindred(problem, cores, left)
             asked = asked[~np.isin(asked, over)]
             cores, left, _ = spread(problem, core, line, cores, left, asked, turn * _FAR)
         cores += in_turn(problem, core, left)
-        cores = rearrange(problem, cores, machine, chip)
+        if not simple:
+            cores = rearrange(problem, cores, machine, chip)
     problem.out[:] = entries(problem, machine, cores)[0]
     return cores
 
