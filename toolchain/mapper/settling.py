@@ -21,7 +21,9 @@ _GENTLE = 4  # rounds in which others may take what a core sheds
 _FAR = 1 << 20  # between numbers that the queue of one round sees and those of the next
 _HEADROOM = 64  # entries that a core keeps free when it sheds neurons, as the others shed too
 _IDLE = 12  # cores in a row that took none of another's neurons
-_TRIES = 4  # cores that could not be dissolved, after which the search ends
+_ROOMY = 0.9  # compartments in use below which a core may take many more neurons
+_PER_WORD = 3.5  # synapses, in the formats that sparse lists take
+_TRIES = 6  # cores that could not be dissolved, after which the search ends
 
 
 def settle(problem: Problem, machine: Machine, cores: Cores, *, simple: bool = False) -> Cores:
@@ -141,12 +143,14 @@ def dissolve(problem: Problem, machine: Machine, cores: Cores, work: int) -> Cor
 
 
 def _asks(problem: Problem, cores: Cores, out: IntArray, lists: IntArray) -> IntArray:
-    """(cores,) what a core's neurons ask of others, in the resource they need most of."""
+    """(cores,) the largest share of what is left over elsewhere that a core's neurons ask for."""
     synapses = np.diff(problem.pointers)
-    words = np.array([synapses[members].sum() for members in cores]) / (3.5 * problem.limits[3])
-    sizes = np.array([len(members) for members in cores]) / (4 * problem.limits[0])
-    axons = np.maximum(lists / problem.limits[1], _sums(out, cores) / problem.limits[2])
-    return np.asarray(np.maximum(np.maximum(words, axons), sizes))
+    words = np.array([synapses[members].sum() for members in cores]) / _PER_WORD
+    sizes = np.array([len(members) for members in cores])
+    asked = np.stack([sizes, lists, _sums(out, cores), words])
+    roomy = sizes < _ROOMY * problem.limits[0]
+    left = np.maximum(problem.limits[:4, None] - asked, 0)[:, roomy].sum(axis=1)
+    return np.asarray((asked / np.maximum(left, 1)[:, None]).max(axis=0))
 
 
 def _without(

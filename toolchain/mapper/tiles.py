@@ -21,6 +21,7 @@ Cores = list[IntArray]
 _TRIES = 6  # cuts of a population, each by what the one before turned out to need
 _SWEEPS = 3  # over all populations, at most; the second knows which cores share a chip
 _FULLEST = 1.03  # of the axons that a tile may be expected to take: it still fits a core
+_LOOSE = 0.92  # both where compartments are left over: neurons of other tiles may then take those
 _FEW = 0.02  # of the cores that may exceed their out-axons: they will shed neurons
 _SAMPLES = 3  # tiles of a population that say how many words its synapses take
 _FULL = 0.985  # share of a core's out-axons that a tile may be expected to take
@@ -87,8 +88,9 @@ def _shares(
         axons = float((out[tile] * away[tile]).sum())
         together = len(tile) + int(lists[at]) + axons + words
         needs = [lists[at] / limits[1], words / limits[3], together / limits[7]]
-        counted = max(len(tile) / limits[0], axons / limits[2] / _FULL)
-        share[tile] = max(counted, max(needs) / _TIGHT) / len(tile)
+        empty = len(tile) < limits[0] / 2
+        counted = max(len(tile) / limits[0], axons / limits[2] / (_LOOSE if empty else _FULL))
+        share[tile] = max(counted, max(needs) / (_LOOSE if empty else _TIGHT)) / len(tile)
     return share
 
 
