@@ -1,6 +1,6 @@
 """Cores used beside the fewest possible, the simple packer, and nengo-loihi's automatic split.
 
-    python benchmarks/mapping.py                        all networks, about eight minutes
+    python benchmarks/mapping.py                        all but the three widest networks
     python benchmarks/mapping.py --only mlp-0.1         one of them
     python benchmarks/mapping.py --nengo /path/to/venv  with nengo-loihi of that environment
 

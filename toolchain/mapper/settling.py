@@ -21,6 +21,7 @@ _GENTLE = 4  # rounds in which others may take what a core sheds
 _FAR = 1 << 20  # between numbers that the queue of one round sees and those of the next
 _HEADROOM = 64  # entries that a core keeps free when it sheds neurons, as the others shed too
 _IDLE = 12  # cores in a row that took none of another's neurons
+_MOVES = 2.0  # times dearer to spare is a core where another has to leave its chip for it
 _ROOMY = 0.9  # compartments in use below which a core may take many more neurons
 _PER_WORD = 3.5  # synapses, in the formats that sparse lists take
 _TRIES = 6  # cores that could not be dissolved, after which the search ends
@@ -122,14 +123,19 @@ def dissolve(problem: Problem, machine: Machine, cores: Cores, work: int) -> Cor
     out, lists = entries(problem, machine, cores)
     while failed < _TRIES and len(cores) > failed + 1 and spent <= work:
         sizes = np.array([len(members) for members in cores])
-        order = np.argsort(_asks(problem, cores, out, lists), kind="stable")
+        asks = _asks(problem, cores, out, lists)
+        last = (len(cores) - 1) // machine.per_chip
+        apart = np.arange(len(cores)) // machine.per_chip < last  # to spare one, another moves in
+        order = np.argsort(asks * np.where(apart, _MOVES, 1), kind="stable")
         victim = int(order[failed])
         after = None
         if (problem.limits[0] - np.delete(sizes, victim)).sum() >= sizes[victim]:
-            roomy = np.argsort(sizes, kind="stable")
-            after, visited = _without(problem, core, line, cores, victim, roomy, number)
+            roomy, axons = np.argsort(sizes, kind="stable"), _sums(out, cores)
+            after, visited = _without(
+                problem, machine, core, line, cores, victim, roomy, axons, number
+            )
             spent += visited
-            number += len(cores)
+            number += 2 * len(cores)
         if after is not None:
             out, lists = entries(problem, machine, after)
             spent += len(problem.targets)
@@ -155,22 +161,38 @@ def _asks(problem: Problem, cores: Cores, out: IntArray, lists: IntArray) -> Int
 
 def _without(
     problem: Problem,
+    machine: Machine,
     core: Bench,
     line: Queue,
     cores: Cores,
     victim: int,
     order: IntArray,
+    axons: IntArray,
     number: int,
 ) -> tuple[Cores | None, int]:
-    """The cores with one less, the last in its place; None where some neuron has nowhere to go."""
+    """The cores with one less; None where some neuron has nowhere to go.
+
+    On another chip every out-axon of a neuron may cost what one to another chip does.
+    """
     others = order[order != victim]
-    after, left, visited = spread(problem, core, line, cores, cores[victim], others, number)
+    same = others // machine.per_chip == victim // machine.per_chip
+    after, left, visited = spread(problem, core, line, cores, cores[victim], others[same], number)
+    if len(left) and not same.all():
+        mine = problem.out[left].copy()
+        nearby, _ = entries(problem, machine._replace(per_chip=len(cores)), cores)
+        problem.out[left] = nearby[left] * machine.remote
+        there, number = left, number + len(cores)
+        after, left, more = spread(problem, core, line, after, left, others[~same], number)
+        problem.out[there] = mine
+        visited += more
     if len(left):
         return None, visited
-    last = after.pop()
-    if victim < len(after):
-        after[victim] = last
-    return after, visited
+    first = (len(cores) - 1) // machine.per_chip * machine.per_chip
+    if victim >= first:  # the others of the last chip stay on it
+        return after[:victim] + after[victim + 1 :], visited
+    stranger = first + int(np.argmin(axons[first:]))  # leaves its chip for the victim's place
+    after[victim] = after[stranger]
+    return after[:stranger] + after[stranger + 1 :], visited
 
 
 def spread(
