@@ -42,7 +42,8 @@ packer_option = click.option(
     type=click.Choice(list(PACKERS)),
     default=next(iter(PACKERS)),
     show_default=True,
-    help="akin: neurons with common sources share cores; sequential: runs of neurons in order.",
+    help="akin: neurons with common sources share cores; tiles: neurons that lie close together;"
+    " sequential: runs of neurons in order; exact: the fewest cores, proven, for small networks.",
 )
 placer_option = click.option(
     "--placer",
