@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from toolchain.errors import DoesNotFitError, InputError, Violation
+from toolchain.errors import DoesNotFitError, InputError, UnsupportedError, Violation
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.calibrate import Calibration
 from toolchain.mapper.pack import PACKERS
@@ -84,11 +84,11 @@ class _Trials:
         return not impossible(quantized.network, wish.profile)[0]
 
     def cores(self, wish: Wish) -> int:
-        """Cores that the mapping takes; 0 where it does not fit."""
+        """Cores that the mapping takes; 0 where it does not fit, or the packer takes no such size."""
         self._begin(wish, _PACKING)
         try:
             packed, _ = legal_packing(_quantized(wish), wish.profile, wish.packer)
-        except (DoesNotFitError, InputError):
+        except (DoesNotFitError, InputError, UnsupportedError):
             return 0
         return len(packed.packing)
 
