@@ -84,7 +84,7 @@ class _Trials:
         return not impossible(quantized.network, wish.profile)[0]
 
     def cores(self, wish: Wish) -> int:
-        """Cores that the mapping takes; 0 where it does not fit, or the packer takes no such size."""
+        """Cores that the mapping takes; 0 where it does not fit, or is too large for the packer."""
         self._begin(wish, _PACKING)
         try:
             packed, _ = legal_packing(_quantized(wish), wish.profile, wish.packer)
