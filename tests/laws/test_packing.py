@@ -25,7 +25,7 @@ TINY = find_profile("tiny")
 def small_cores(profile: HardwareProfile, *, per_chip: int = 64, **held: int) -> HardwareProfile:
     """The same chip with cores that hold less."""
     core = profile.core.model_copy(update=held)
-    chips = profile.chips.model_copy(update={"cores_per_chip": per_chip, "chips": 8})
+    chips = profile.chips.model_copy(update={"cores_per_chip": per_chip, "chips": 16})
     return profile.model_copy(update={"core": core, "chips": chips})
 
 
