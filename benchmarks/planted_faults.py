@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import planted_cores as c
 import planted_machines as m
 from planted_machines import SAMPLES, TIMESTEPS, Planted, Site
 from planted_networks import SHAPES, place
@@ -56,7 +57,7 @@ PLANTS: dict[str, Plant] = {
     "a weight has the wrong sign": Plant(cause="altered weight", plant=m.altered_weight),
     "a bit of a weight is turned over": Plant(cause="altered weight", plant=m.flipped_bit),
     "a core holds another weight": Plant(
-        cause="altered weight", plant=m.core_weight, shapes=("layers", "loop")
+        cause="altered weight", plant=c.core_weight, shapes=("layers", "loop")
     ),
     "weights are cut to 6 bits": Plant(cause="altered weight", plant=m.truncated_weights),
     "a weight exponent is one too high": Plant(cause="altered weight", plant=m.wrong_exponent),
@@ -76,13 +77,13 @@ PLANTS: dict[str, Plant] = {
         cause="permuted kernel", plant=m.exchanged_neurons, shapes=("layers", "kernels")
     ),
     "a core's synapses are in another order": Plant(
-        cause="permuted kernel", plant=m.core_target, shapes=("layers", "loop")
+        cause="permuted kernel", plant=c.core_target, shapes=("layers", "loop")
     ),
     "a route between two cores is lost": Plant(
-        cause="dropped at a core's border", plant=m.lost_route, shapes=("layers", "loop")
+        cause="dropped at a core's border", plant=c.lost_route, shapes=("layers", "loop")
     ),
     "one spike is lost between two cores": Plant(
-        cause="dropped at a core's border", plant=m.lost_packet, shapes=("layers", "loop")
+        cause="dropped at a core's border", plant=c.lost_packet, shapes=("layers", "loop")
     ),
     "a delay is 1 too long": Plant(cause="shifted delay", plant=m.late_delay),
     "a delay is 2 too long": Plant(cause="shifted delay", plant=m.early_delay),
@@ -200,13 +201,13 @@ def table(results: dict[str, Any]) -> str:
         side: sum(row[side]["right"] == row[side]["planted"] for row in rows) for side in sides
     }
     wrong = sum(total[side]["certain_and_wrong"] for side in sides)
+    shown, heard = total["states"], total["spikes"]
     lines = [
-        f"{len(rows)} faults, each planted in several networks,"
-        f" {total['states']['planted']} times in all. Found: {total['states']['found']} with u and v,"
-        f" {total['spikes']['found']} by spikes alone. The cause named first is right: {total['states']['right']} and"
-        f" {total['spikes']['right']} times; in every network for {always['states']} and"
-        f" {always['spikes']} of the {len(rows)} faults. A wrong cause that was called certain:"
-        f" {wrong} times. *Fits, too*: the right cause stood second or later.",
+        f"{len(rows)} faults, each planted in several networks, {shown['planted']} times in all."
+        f" Found: {shown['found']} with u and v, {heard['found']} by spikes alone. The cause named"
+        f" first is right: {shown['right']} and {heard['right']} times; in every network for"
+        f" {always['states']} and {always['spikes']} of the {len(rows)} faults. A wrong cause that"
+        f" was called certain: {wrong} times. *Fits, too*: the right cause stood second or later.",
         "",
         "| fault | cause to be named | found | right, with states | right, spikes alone"
         " | fits, too | unknown |",

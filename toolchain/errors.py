@@ -59,6 +59,8 @@ class Violation:
     needed: float
     held: float
     mend: str
+    layers: tuple[str, ...] = ()  # populations whose synapses make it necessary, where known
+    core: int | None = None  # as packed, where one core breaks the limit
 
     @property
     def over_by(self) -> float:
@@ -77,12 +79,15 @@ class DoesNotFitError(SnnDeployError):
 
     exit_code = 1
 
-    def __init__(self, subject: str, violations: Sequence[Violation]) -> None:
+    def __init__(self, subject: str, violations: Sequence[Violation], advice: str = "") -> None:
         self.subject = subject
         self.violations = tuple(violations)
         lines = "\n".join(f"  - {violation}" for violation in self.violations)
         count = len(self.violations)
-        super().__init__(f"{subject} ({count} violation{'s' if count != 1 else ''}):\n{lines}")
+        super().__init__(
+            f"{subject} ({count} violation{'s' if count != 1 else ''}):\n{lines}"
+            + (f"\n{advice}" if advice else "")
+        )
 
 
 def number(value: float) -> str:

@@ -175,6 +175,16 @@ class Synapse(_Table):
             raise ValueError("skip_bits_min exceeds skip_bits_max")
         return self
 
+    @model_validator(mode="after")
+    def _delays_are_held(self) -> Synapse:
+        bits = (self.delay_max - 1).bit_length()
+        if bits > self.accumulator_bits:
+            raise ValueError(
+                f"delay_max = {self.delay_max} needs {bits} bits of delay, more than"
+                f" accumulator_bits = {self.accumulator_bits}: no compartment could have it"
+            )
+        return self
+
 
 class HardwareProfile(_Table):
     """The numbers of one chip type."""
@@ -199,6 +209,24 @@ class HardwareProfile(_Table):
             raise ValueError(
                 f"core.compartments = {self.core.compartments} exceeds the reach of"
                 f" synapse.index_bits_max = {self.synapse.index_bits_max}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _not_too_small(self) -> HardwareProfile:
+        core, synapse = self.core, self.synapse
+        least = synapse.weight_bits + synapse.header_bits + synapse.marker_bits
+        words = min(core.synapse_words, synapse.words_per_axon)
+        if words * synapse.word_bits < least:
+            raise ValueError(
+                "not even one synapse fits a core: weight_bits, header_bits and marker_bits are"
+                f" {least} bits together, and {words} words of word_bits = {synapse.word_bits} are"
+                " what synapse_words or words_per_axon allow"
+            )
+        if core.out_axon_cost_remote > core.out_axons:
+            raise ValueError(
+                f"core.out_axon_cost_remote = {core.out_axon_cost_remote} exceeds core.out_axons ="
+                f" {core.out_axons}: no spike could leave its chip"
             )
         return self
 

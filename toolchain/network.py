@@ -234,13 +234,17 @@ def _starts(origin: str, projections: Sequence[_Edge]) -> dict[str, int]:
 def activation_bounds(projections: Iterable[QuantizedProjection]) -> dict[str, int]:
     """Population -> the largest |a| that its weights can sum to, whatever spikes.
 
-    max over neurons of the sum, over all that reaches one, of |weight| << weight_exponent.
+    max over neurons of the sum, over all of one sign that reaches one, of |weight| <<
+    weight_exponent: it is largest where every source of that sign spikes at once.
     """
-    total: dict[str, IntArray] = {}
+    total: dict[tuple[str, int], IntArray] = {}
     for edge in projections:
-        mine = np.asarray(abs(edge.weights).sum(axis=1)) << edge.weight_exponent
-        total[edge.target] = total.get(edge.target, np.zeros_like(mine)) + mine
-    return {name: int(sums.max()) for name, sums in total.items()}
+        for sign in (1, -1):
+            mine = np.asarray((edge.weights * sign).maximum(0).sum(axis=1), np.int64)
+            mine <<= edge.weight_exponent
+            total[edge.target, sign] = total.get((edge.target, sign), np.zeros_like(mine)) + mine
+    names = dict.fromkeys(name for name, _ in total)
+    return {name: max(int(total[name, sign].max()) for sign in (1, -1)) for name in names}
 
 
 def in_causal_order(network: QuantizedNetwork) -> list[QuantizedPopulation]:

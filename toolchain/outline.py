@@ -19,7 +19,6 @@ from toolchain.hardware import (
     Count,
     Fact,
     HardwareProfile,
-    find_profile,
     is_outline,
     plain_numbers,
     profile_names,
@@ -102,14 +101,17 @@ def find_chip(name_or_file: str) -> HardwareProfile | Outline:
 
     Raises InputError with the nearest known name.
     """
+    file = chip_file(name_or_file)
+    return read_outline(file) if is_outline(read_toml(file)) else read_profile(file)
+
+
+def chip_file(name_or_file: str) -> Path:
+    """The file of a chip; raises InputError with the nearest known name."""
     if name_or_file.endswith(".toml"):
-        path = Path(name_or_file)
-        return read_outline(path) if is_outline(read_toml(path)) else read_profile(path)
-    for folder in _folders():
+        return Path(name_or_file)
+    for folder in (*PROFILE_FOLDERS, *_folders()):
         if (folder / f"{name_or_file}.toml").is_file():
-            return read_outline(folder / f"{name_or_file}.toml")
-    if name_or_file in profile_names():
-        return find_profile(name_or_file)
+            return folder / f"{name_or_file}.toml"
     known = [*profile_names(), *outline_names()]
     raise InputError(
         f"no chip '{name_or_file}'; {did_you_mean(name_or_file, known)}"

@@ -10,6 +10,8 @@ from tests.cli.conftest import Shell
 pytest.importorskip("torch", reason="the demo trains, and training needs torch")
 pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
 
+CONTRACT = Path(__file__).parents[2] / "examples" / "contract.toml"
+
 
 @pytest.mark.lava
 def test_the_demo_shows_the_whole_way(shell: Shell, tmp_path: Path) -> None:
@@ -31,6 +33,20 @@ def test_the_demo_shows_the_whole_way(shell: Shell, tmp_path: Path) -> None:
     left = {path.name for path in (tmp_path / "demo").iterdir()}
     assert {"run", "artifact", "stimulus.npz", "summary.json", "report.html"} <= left
     assert shell("report", tmp_path / "demo")[0] == 0
+    keeps_the_example_contract(shell, tmp_path)
+
+
+def keeps_the_example_contract(shell: Shell, folder: Path) -> None:
+    """examples/contract.toml, beside a folder demo."""
+    (folder / "examples").mkdir()
+    (folder / "examples" / "contract.toml").write_text(CONTRACT.read_text())
+
+    given = ("--contract", folder / "examples" / "contract.toml", "--samples", 150)
+    code, out, _ = shell("verify", *given, "--json")
+    answer = json.loads(out)
+    assert code == 0, out
+    assert answer["holds"] is True
+    assert len(answer["clauses"]) == 9
 
 
 @pytest.mark.slow

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from tests.strategies import neurons, place, rows, synapses
+from tests.strategies import neurons, place, quantized_networks, rows, synapses
+from toolchain.artifact import PlacedBlock
 from toolchain.errors import DoesNotFitError, Violation
 from toolchain.hardware import HardwareProfile, find_profile
 from toolchain.mapper.bound import lower_bound
+from toolchain.mapper.legality import check_neurons, violations
 from toolchain.mapper.pack import PACKERS
+from toolchain.mapper.resources import count
 from toolchain.network import Input, QuantizedNetwork, QuantizedProjection
 
 TINY = find_profile("tiny")
@@ -66,6 +71,40 @@ def test_of_many_neurons_that_exceed_a_core_the_worst_is_named_and_the_others_co
     assert (over["in axons"], over["synapse words"]) == (144, 144)
 
 
+@settings(max_examples=25)
+@given(network=quantized_networks(largest=8), data=st.data())
+def test_neurons_that_exceed_a_core_are_found_without_packing_each_of_them(
+    network: QuantizedNetwork, data: st.DataObject
+) -> None:
+    """The same as to put every neuron on a core of its own, and to count that."""
+    few = {"in_axons", "synapse_words", "synapse_formats", "memory_words"}
+    core = {name: data.draw(st.integers(1, 12), label=name) for name in sorted(few)}
+    synapse = {"words_per_axon": data.draw(st.integers(1, 2))}
+    profile = TINY.model_copy(
+        update={
+            "core": TINY.core.model_copy(update=core),
+            "synapse": TINY.synapse.model_copy(update=synapse | {"accumulator_bits": 4}),
+        }
+    )
+    alone: dict[tuple[str, str], list[float]] = {}
+    for population in network.populations:
+        for neuron in range(population.size):
+            block = PlacedBlock(
+                population=population.name, neurons=np.array([neuron]), first_compartment=0
+            )
+            for one in violations(network, profile, count(network, profile, ((block,),))):
+                alone.setdefault((population.name, one.resource), []).append(one.needed)
+
+    found = check_neurons(network, profile)
+
+    assert {(v.layers[-1], v.resource): v.needed for v in found} == {
+        key: max(needed) for key, needed in alone.items()
+    }
+    for violation in found:
+        others = len(alone[violation.layers[-1], violation.resource]) - 1
+        assert (f"(and {others:,} more" in violation.where) == (others > 0)
+
+
 def test_every_population_that_exceeds_a_core_is_named() -> None:
     network = QuantizedNetwork(
         input=Input(name="input", size=300),
@@ -77,6 +116,8 @@ def test_every_population_that_exceeds_a_core_is_named() -> None:
     found = fails(network, TINY, r"\(4 violations\)")
 
     assert {v.where for v in found} == {"'a'[0]", "'b'[0]"}
+    assert [v.layers for v in found] == [("a",), ("a",), ("b",), ("b",)]
+    assert {v.core for v in found} == {None}, "each is alone on its core"
 
 
 def test_too_many_cores_say_how_many_and_how_many_chips_would_do() -> None:
@@ -105,6 +146,8 @@ def test_a_neuron_that_reaches_more_cores_than_it_has_axons_is_named() -> None:
     found = fails(network, profile, r"'a'\[0\].* out axons, held 3, over by .*prune")
 
     assert len(found) == 1
+    assert found[0].core is not None
+    assert found[0].layers == ("b",), "what has to be pruned for it"
 
 
 def test_a_list_longer_than_one_axon_may_have_is_cut_over_cores() -> None:

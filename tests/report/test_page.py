@@ -212,7 +212,13 @@ def _lint(fingerprint: str | None) -> dict[str, Any]:
         "schema_version": 1,
         "fingerprint": fingerprint,
         "findings": [finding],
-        "margins": None,
+        "margins": {
+            "samples": 3,
+            "share_at_one": 0.25,
+            "populations": {
+                HOSTILE: {"decisions": 8, "share_at_one": 0.25, "spiking": [1, 2], "silent": [1, 4]}
+            },
+        },
     }
 
 
@@ -223,6 +229,7 @@ def test_lint_is_shown_and_escaped(folder: Path, artifact: Artifact, tmp_path: P
 
     assert "0 errors, 0 warnings, 1 note" in page
     assert "it never spiked &lt;b&gt;" in page
+    assert "one bit would change 25.000% of 8 decisions" in page
     assert "<script" not in page
 
 

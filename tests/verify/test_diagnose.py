@@ -69,6 +69,7 @@ def test_the_table_of_planted_faults_is_written_from_its_results(planted: Module
     page = planted.PAGE.read_text()
 
     assert page == planted.document(page, results)
+    assert all(f"\n| {cause} | " in page for cause in CAUSES)
     rows = results["rows"]
     assert [row["fault"] for row in rows] == list(planted.PLANTS)
     assert {row["cause"] for row in rows} == set(CAUSES) - {"unknown"}

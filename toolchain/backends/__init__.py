@@ -29,6 +29,7 @@ BACKENDS = {
     "lava": "Lava's bit-accurate CPU simulator, layer by layer",
     "lava-async": "the same by its asynchronous protocol: often faster, may hang; lava judges",
     "lava-cores": "Lava's bit-accurate CPU simulator, core by core, up to 16 cores",
+    "remote": "boards on other machines, through ssh (docs/hardware-in-the-loop.md)",
 }
 _MODULES = {name: f"toolchain.backends.{name.replace('-', '_')}" for name in BACKENDS}
 

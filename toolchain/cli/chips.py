@@ -8,7 +8,7 @@ import click
 
 from toolchain.cli.output import cell, json_option, say, say_json, show, table
 from toolchain.hardware import HardwareProfile, profile_names
-from toolchain.outline import Outline, find_chip, outline_names
+from toolchain.outline import Outline, chip_file, find_chip, outline_names
 
 _MARKS = {
     "published": "",
@@ -59,10 +59,14 @@ def _listed(chip: HardwareProfile | Outline) -> dict[str, Any]:
 
 @chips_command.command("show")
 @click.argument("chip", metavar="NAME|FILE.toml")
+@click.option("--toml", is_flag=True, help="The file itself: what to begin one of your own with.")
 @json_option
-def show_command(chip: str, as_json: bool) -> None:
+def show_command(chip: str, toml: bool, as_json: bool) -> None:
     """Show every number of a chip with its status and its source."""
     profile = find_chip(chip)
+    if toml:
+        say(chip_file(chip).read_text(encoding="utf-8").rstrip())
+        return
     if as_json:
         say_json(profile.model_dump())
         return

@@ -25,6 +25,7 @@ COMMANDS = {
         "mapping.check_command",
         "Say whether a network fits a chip, and list every limit it breaks.",
     ),
+    "prune": ("pruning.prune_command", "Remove the weakest synapses of a network."),
     "map": ("mapping.map_command", "Turn a trained network into what a chip's cores load."),
     "encode": (
         "encoding.encode_command",
@@ -34,6 +35,26 @@ COMMANDS = {
     "verify": (
         "verifying.verify_command",
         "Prove that an artifact spikes alike everywhere, bit for bit.",
+    ),
+    "minimise": (
+        "minimising.minimise_command",
+        "Reduce a failing case to a small folder that replays it.",
+    ),
+    "lint": (
+        "linting.lint_command",
+        "Say what of a network is dead, silent, saturated or close to a limit.",
+    ),
+    "hil": (
+        "hil.hil_command",
+        "Stream a test set to boards on other machines, and compare every answer.",
+    ),
+    "replay": (
+        "hil.replay_command",
+        "Judge a recording of hil again, with no board and no network.",
+    ),
+    "worker": (
+        "hil.worker_command",
+        "Run artifacts for another machine: what hil starts on a board's host.",
     ),
     "import": (
         "interchange.import_command",

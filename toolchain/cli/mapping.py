@@ -8,8 +8,9 @@ from typing import Any, NoReturn
 import click
 
 from toolchain.arithmetic import ACTIVATION_LIMIT, STATE_LIMIT
-from toolchain.artifact import write_artifact
+from toolchain.artifact import Image, name_runs, write_artifact
 from toolchain.cli.inputs import read_network
+from toolchain.cli.mending import no_mend_option, refuse
 from toolchain.cli.output import (
     Watcher,
     chip_option,
@@ -21,10 +22,14 @@ from toolchain.cli.output import (
     violations_json,
 )
 from toolchain.cli.quantizing import Asked, quantizing_options, read_asked
+from toolchain.cli.remapping import from_option, moves_json, read_before, show_moves
 from toolchain.cli.traffic import at_work, measuring, show_work, stimulus_option
+from toolchain.errors import DoesNotFitError
 from toolchain.mapper.counting import count_fit
+from toolchain.mapper.hearing import deaf_outputs
+from toolchain.mapper.mends import Wish
 from toolchain.mapper.pack import PACKERS
-from toolchain.mapper.pipeline import Mapped, map_network
+from toolchain.mapper.pipeline import Mapped, Measure, Watch, map_network
 from toolchain.mapper.placement import PLACERS
 from toolchain.mapper.quantize import Rounding
 from toolchain.network import Network
@@ -37,7 +42,8 @@ packer_option = click.option(
     type=click.Choice(list(PACKERS)),
     default=next(iter(PACKERS)),
     show_default=True,
-    help="akin: neurons with common sources share cores; sequential: runs of neurons in order.",
+    help="akin: neurons with common sources share cores; tiles: neurons that lie close together;"
+    " sequential: runs of neurons in order; exact: the fewest cores, proven, for small networks.",
 )
 placer_option = click.option(
     "--placer",
@@ -55,21 +61,26 @@ placer_option = click.option(
 @chip_option
 @quantizing_options
 @packer_option
+@no_mend_option
 @json_option
 def check_command(
-    network: Path,
-    chip: str,
-    asked: Asked,
-    packer: str,
-    as_json: bool,
+    network: Path, chip: str, asked: Asked, packer: str, no_mend: bool, as_json: bool
 ) -> None:
     """Say whether a trained network fits a chip; if not, list every limit it breaks.
 
-    Each line says where, how much is needed, how much is held, by how much it is over, and the
-    next move. A chip whose neurons are not known well enough is compared by its counts alone. Exit
-    code 0: it fits; 1: it does not, or that cannot be said. Nothing is written.
+    Each line says where, how much is needed, how much is held and by how much it is over. Then
+    changes are tried by mapping the network with them: another packer, fewer weight bits, the
+    weakest synapses pruned, more chips, another chip. Of each kind the smallest that makes it fit
+    is named, the cheapest first, with the command that applies it. A chip whose neurons are not
+    known well enough is compared by its counts alone. Exit code 0: it fits; 1: it does not, or that
+    cannot be said. Nothing is written.
     """
-    mapped = _map(network, chip, asked, packer=packer, placer="in-order", as_json=as_json)
+    wish = _wish(network, chip, asked, packer, as_json=as_json)
+    try:
+        with Watcher() as watch:
+            mapped = _map(wish, placer="in-order", watch=watch)
+    except DoesNotFitError as lacking:
+        refuse(network, chip, asked, wish, lacking, mend=not no_mend, as_json=as_json)
     if as_json:
         say_json({"fits": True, "violations": []} | summary_of(mapped))
     else:
@@ -87,6 +98,7 @@ def check_command(
 @packer_option
 @placer_option
 @stimulus_option
+@from_option
 @json_option
 def map_command(
     network: Path,
@@ -96,6 +108,7 @@ def map_command(
     packer: str,
     placer: str,
     stimulus: Path | None,
+    old: Path | None,
     as_json: bool,
 ) -> None:
     """Turn a trained network into an artifact: what the cores of a chip load.
@@ -106,48 +119,63 @@ def map_command(
     that was trained on the chip's integers ([exact]) is taken as it is. The same network gives the
     same bytes. Exit code 1: it does not fit, and nothing is written.
     """
-    mapped = _map(
-        network, chip, asked, packer=packer, placer=placer, measured=True, stimulus=stimulus,
-        as_json=as_json,
-    )  # fmt: skip
+    wish = _wish(network, chip, asked, packer, as_json=as_json)
+    before = None if old is None else read_before(old, wish.profile)
+    try:
+        with Watcher() as watch:
+            measure = measuring(network, stimulus, watch)
+            mapped = _map(wish, placer=placer, measure=measure, watch=watch, before=before)
+    except DoesNotFitError as lacking:
+        advice = f"'snn-deploy check {network} --chip {chip}' tries what would mend it"
+        raise DoesNotFitError(lacking.subject, lacking.violations, advice) from lacking
     write_artifact(mapped.artifact, out)
     work = at_work(mapped.artifact)
+    remapped = {} if before is None else {"moves": moves_json(before, mapped)}
     if as_json:
-        say_json(summary_of(mapped) | work.to_json() | {"out": str(out)})
+        say_json(summary_of(mapped) | work.to_json() | remapped | {"out": str(out)})
     else:
         show_mapping(mapped)
+        if before is not None:
+            show_moves(before, mapped)
         say()
         show_work(work)
         say(f"\nartifact  {out}\nnext      snn-deploy verify {out} --stimulus STIMULUS.npz")
 
 
-def _map(
-    path: Path,
-    chip: str,
-    asked: Asked,
-    *,
-    packer: str,
-    placer: str,
-    measured: bool = False,
-    stimulus: Path | None = None,
-    as_json: bool,
-) -> Mapped:
-    """Map as the options ask; a chip that is an outline is counted against, and that is the end."""
+def _wish(path: Path, chip: str, asked: Asked, packer: str, *, as_json: bool) -> Wish:
+    """What the options ask for; an outline is counted against, and that is the end."""
     profile = find_chip(chip)
     if isinstance(profile, Outline):
         count_only(read_network(path), profile, as_json=as_json)
     network, calibration = read_asked(path, asked)
-    with Watcher() as watch:
-        return map_network(
-            network,
-            profile,
-            packer=packer,
-            placer=placer,
-            measure=measuring(path, stimulus, watch) if measured else None,
-            watch=watch,
-            weight_bits=asked.weight_bits,
-            calibration=calibration,
-        )
+    return Wish(
+        network=network,
+        profile=profile,
+        packer=packer,
+        weight_bits=asked.weight_bits,
+        calibration=calibration,
+    )
+
+
+def _map(
+    wish: Wish,
+    *,
+    placer: str,
+    measure: Measure | None = None,
+    watch: Watch,
+    before: Image | None = None,
+) -> Mapped:
+    return map_network(
+        wish.network,
+        wish.profile,
+        packer=wish.packer,
+        placer=placer,
+        measure=measure,
+        watch=watch,
+        weight_bits=wish.weight_bits,
+        calibration=wish.calibration,
+        before=before,
+    )
 
 
 def count_only(network: Network, outline: Outline, *, as_json: bool) -> NoReturn:
@@ -183,8 +211,12 @@ def count_only(network: Network, outline: Outline, *, as_json: bool) -> NoReturn
 def summary_of(mapped: Mapped) -> dict[str, Any]:
     """The mapping as JSON, with what quantizing lost."""
     roundings = [_rounding_json(rounding) for rounding in mapped.roundings]
-    found = {"quantization": roundings, "scales": mapped.scales, "placing": mapped.remark}
-    return mapping_summary(mapped.artifact) | found
+    return mapping_summary(mapped.artifact) | {
+        "quantization": roundings,
+        "scales": mapped.scales,
+        "placing": mapped.remark,
+        "deaf_outputs": deaf_outputs(mapped.artifact.network).tolist(),
+    }
 
 
 def show_mapping(mapped: Mapped) -> None:
@@ -212,6 +244,12 @@ def show_mapping(mapped: Mapped) -> None:
     say(f"scales    {mapped.scales}")
     if mapped.remark is not None:
         say(f"placing   {mapped.remark}")
+    network = mapped.artifact.network
+    if len(deaf := deaf_outputs(network)):
+        say(
+            f"outputs   {network.output}[{name_runs(deaf)}]: no synapse leads there from the input;"
+            " they spike by their bias, or never"
+        )
 
 
 def percent(part: dict[str, int]) -> str:

@@ -75,6 +75,8 @@ def violations_json(violations: Sequence[Violation]) -> list[dict[str, Any]]:
     return [
         {
             "where": violation.where,
+            "layers": list(violation.layers),
+            "core": violation.core,
             "resource": violation.resource,
             "needed": float(violation.needed),
             "held": float(violation.held),
@@ -135,7 +137,8 @@ class Watcher:
     def _tell(self, what: str, done: int, of: int, text: str) -> None:
         if time.monotonic() - self.told > _SECONDS_BETWEEN_LINES:
             self.told = time.monotonic()
-            click.echo(f"[{done}/{of}] {what}{'  ' + text if text else ''}", err=True)
+            at = f"{done}/{of}" if of else f"{done}"
+            click.echo(f"[{at}] {what}{'  ' + text if text else ''}", err=True)
 
 
 def exit_with(code: int) -> None:

@@ -14,8 +14,10 @@ from toolchain.arithmetic import STATE_LIMIT, current_bound
 from toolchain.artifact import name_neurons, read_artifact
 from toolchain.cli.inputs import read_stimulus
 from toolchain.cli.output import Watcher, json_option, say, say_json, show, table
+from toolchain.cli.remote import inspect_recording
 from toolchain.cli.rooms import interchange_room, train_room
 from toolchain.cli.traffic import Work, at_work, count_spikes, show_work
+from toolchain.cli.whereabouts import artifact_folder, io_table, tell_neuron
 from toolchain.encoding import Encoding
 from toolchain.errors import FileError, InputError
 from toolchain.files import Array, read_json, read_npz, read_toml, write_bytes
@@ -23,6 +25,7 @@ from toolchain.network import Network, QuantizedNetwork, activation_bounds, lag,
 from toolchain.outline import find_chip
 from toolchain.raster import read_raster
 from toolchain.report.mapping import mapping_summary
+from toolchain.whereabouts import io_section
 
 if TYPE_CHECKING:
     from toolchain.report.collect import Report
@@ -102,15 +105,25 @@ def collect_all(folder: Path, *, verdict: Path | None = None, lint: Path | None 
     type=click.Path(path_type=Path),
     help="Of an artifact: draw the mesh, once for each resource, the traffic and the links.",
 )
+@click.option(
+    "--neuron",
+    metavar="POPULATION:NUMBER",
+    help="Of an artifact: say where this neuron is, output:3 for example, and nothing else.",
+)
 @json_option
-def inspect_command(path: Path, stimulus: Path | None, svg: Path | None, as_json: bool) -> None:
+def inspect_command(
+    path: Path, stimulus: Path | None, svg: Path | None, neuron: str | None, as_json: bool
+) -> None:
     """Say what a file or folder is and what is in it.
 
-    Knows artifacts, runs, networks, rasters, stimuli, traces and counts (.npz), chips and
-    configurations (.toml), and files of other tools (.nir, .net, .onnx), with what a chip has no
-    form for. Of an artifact it also says what its cores send each other and what an inference may
-    take.
+    Knows artifacts, runs, networks, recordings of boards, rasters, stimuli, traces and counts
+    (.npz), chips and configurations (.toml), and files of other tools (.nir, .net, .onnx), with
+    what a chip has no form for. Of an artifact it also says what its cores send each other, what an
+    inference may take, and where its inputs and outputs are.
     """
+    if neuron is not None:
+        tell_neuron(path, neuron, as_json=as_json)
+        return
     answer = inspect(path)
     work = _work(path, stimulus, svg) if answer["kind"] == ARTIFACT else None
     if work is None and (stimulus is not None or svg is not None):
@@ -125,6 +138,7 @@ def inspect_command(path: Path, stimulus: Path | None, svg: Path | None, as_json
         elif key != "kind" and not isinstance(value, dict):
             say(f"{key.replace('_', ' '):<14} {value}")
     if work is not None:
+        show("", io_table(answer["io"]))
         say()
         show_work(work)
     if svg is not None:
@@ -133,7 +147,7 @@ def inspect_command(path: Path, stimulus: Path | None, svg: Path | None, as_json
 
 def _work(path: Path, stimulus: Path | None, svg: Path | None) -> Work:
     """An artifact at work; its picture is written where one is wanted."""
-    artifact = read_artifact(path.parent if path.name == "manifest.json" else path)
+    artifact = read_artifact(artifact_folder(path))
     if svg is not None and svg.suffix != ".svg":
         raise InputError(f"{svg}: --svg must end in .svg")
     activity = None
@@ -166,6 +180,8 @@ def inspect(path: Path) -> dict[str, Any]:
     folder = path.parent if path.name in ("network.json", "manifest.json") else path
     if (folder / "manifest.json").is_file():
         return _artifact(folder)
+    if (folder / "request.json").is_file():
+        return inspect_recording(folder)
     if (folder / "network.json").is_file():
         return _network(folder)
     if (folder / "quantized.json").is_file():
@@ -292,6 +308,7 @@ def _artifact(folder: Path) -> dict[str, Any]:
         "output": artifact.network.output,
         "encoding": encoding_line(artifact.network.encoding),
         "populations": _ranges(artifact.network),
+        "io": io_section(artifact.image),
         "cores": [
             {
                 "core": core.number,

@@ -10,7 +10,8 @@ import click
 import numpy as np
 
 from toolchain.artifact import read_artifact
-from toolchain.backends import BACKENDS, get_backend
+from toolchain.backends import BACKENDS
+from toolchain.backends.remote import Summary
 from toolchain.cli.inputs import check_out, read_stimulus
 from toolchain.cli.output import (
     Watcher,
@@ -21,6 +22,7 @@ from toolchain.cli.output import (
     show,
     table,
 )
+from toolchain.cli.remote import hosts_option, ran_json, ready_backend, say_summaries
 from toolchain.files import Array, write_npz
 from toolchain.raster import Recording, accuracy, write_raster
 
@@ -55,6 +57,7 @@ samples_option = click.option(
     metavar="FILE.npz",
     help="Write how often every neuron spiked, those of the input among them.",
 )
+@hosts_option
 @samples_option
 @json_option
 def run_command(
@@ -64,6 +67,7 @@ def run_command(
     out: Path,
     trace: tuple[str, ...],
     counts: Path | None,
+    hosts: Path | None,
     samples: int | None,
     as_json: bool,
 ) -> None:
@@ -77,8 +81,10 @@ def run_command(
     for file in filter(None, (out, traces, counts)):
         check_out(file, ".npz", never=stimulus)
     loaded, shown = read_artifact(artifact), read_stimulus(stimulus, samples)
+    summaries: list[Summary] = []
     with Watcher() as watch:
-        recording = get_backend(backend).run(loaded, shown, states=trace, watch=watch)
+        ready = ready_backend(backend, hosts, summaries)
+        recording = ready.run(loaded, shown, states=trace, watch=watch)
     raster = recording.raster
     write_raster(out, raster)
     if traces is not None:
@@ -96,7 +102,7 @@ def run_command(
         "accuracy": accuracy(raster, loaded.network.output),
         "fingerprint": loaded.fingerprint,
         "out": str(out),
-    }
+    } | ran_json(summaries)
     if as_json:
         say_json(answer)
         return
@@ -112,6 +118,7 @@ def run_command(
         say(f"u and v   {traces}")
     if counts is not None:
         say(f"counts    {counts}")
+    say_summaries(summaries)
 
 
 def _states(recording: Recording) -> dict[str, Array]:

@@ -84,6 +84,7 @@ def _violation(name: str, key: str, counts: IntArray, held: int, over: int) -> V
         needed=int(counts[worst]),
         held=held,
         mend=_MENDS[key],
+        layers=(name,),
     )
 
 

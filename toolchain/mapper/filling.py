@@ -119,6 +119,13 @@ def fill(p, c, q, placed, order, cursors, core):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
+def absorb(p, c, q, placed, order, cursors, core):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """As `fill`, for a core that holds neurons already."""
+    _spread(p, q, c, 0, placed, core)
+    fill(p, c, q, placed, order, cursors, core)
+
+
+@numba.njit(cache=True)
 def _next_seed(cursors, population, placed, tried, core):  # type: ignore[no-untyped-def]  # pragma: no cover
     at, end = cursors[population]
     while at < end and placed[at]:

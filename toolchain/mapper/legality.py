@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from toolchain.artifact import PlacedBlock, name_neurons
+from toolchain.artifact import PlacedBlock, name_runs
 from toolchain.errors import DoesNotFitError, Violation
 from toolchain.hardware import CoreResources, HardwareProfile
 from toolchain.mapper.encodings import list_words
-from toolchain.mapper.lists import Lists, formats_of, key_of
+from toolchain.mapper.lists import Key, Lists, formats_of, key_of
 from toolchain.mapper.resources import FanOut, Packed, Packing, count
 from toolchain.network import QuantizedNetwork
 
+IntArray = NDArray[np.int64]
+LONGEST_LIST = "synapse words of one in-axon"
+SLOTS = "accumulator slots (compartments x slots of delay)"
 _MOST_RUNS = 8  # of neurons that a message names
 _MENDS = {
     "compartments": "use smaller populations",
@@ -52,7 +57,7 @@ def lists_are_short(
     longest, held = int(lists.words.max(initial=0)), profile.synapse.words_per_axon
     if longest > held:
         mend = "lower the density of the synapses onto them"
-        yield "synapse words of one in-axon", longest, held, mend
+        yield LONGEST_LIST, longest, held, mend
 
 
 def delays_are_addressable(
@@ -67,8 +72,7 @@ def delays_are_addressable(
     bits = max((form.delay_bits for form in lists.formats), default=0)
     needed, held = needs.compartments << bits, 2**profile.synapse.accumulator_bits
     if bits and needed > held:
-        resource = "accumulator slots (compartments x slots of delay)"
-        yield resource, needed, held, "shorten the delays onto them"
+        yield SLOTS, needed, held, "shorten the delays onto them"
 
 
 def neurons_reach_few(
@@ -103,13 +107,33 @@ def violations(
 ) -> list[Violation]:
     """Every rule that a core breaks, core by core; empty where all are legal."""
     return [
-        Violation(where=describe(blocks), resource=resource, needed=needed, held=held, mend=mend)
-        for blocks, lists, needs in zip(packed.packing, packed.lists, packed.needs, strict=True)
+        Violation(
+            where=describe(blocks),
+            resource=resource,
+            needed=needed,
+            held=held,
+            mend=mend,
+            layers=_layers(network, blocks, resource),
+            core=core,
+        )
+        for core, (blocks, lists, needs) in enumerate(
+            zip(packed.packing, packed.lists, packed.needs, strict=True)
+        )
         for rule in RULES
         for resource, needed, held, mend in rule(
             network, profile, blocks, lists, needs, packed.fan_out
         )
     ]
+
+
+def _layers(
+    network: QuantizedNetwork, blocks: Sequence[PlacedBlock], resource: str
+) -> tuple[str, ...]:
+    """Populations whose synapses a core lacks room for: its own, or those that it reaches."""
+    here = {block.population for block in blocks}
+    if resource.startswith("out axons"):
+        here = {edge.target for edge in network.projections if edge.source in here}
+    return tuple(p.name for p in network.populations if p.name in here)
 
 
 def check_packing(network: QuantizedNetwork, profile: HardwareProfile, packing: Packing) -> Packed:
@@ -131,60 +155,68 @@ def too_few_cores(profile: HardwareProfile, needed: int, where: str) -> Violatio
         resource="cores",
         needed=needed,
         held=profile.cores,
-        mend=f"lower the density, use smaller populations, or take {chips} chips",
+        mend=f"lower the density, use smaller populations, or take {chips:,} chips",
     )
 
 
 def check_neurons(network: QuantizedNetwork, profile: HardwareProfile) -> list[Violation]:
     """Of each population and limit, the neuron that alone exceeds a core by most."""
-    found: dict[tuple[str, str], list[Violation]] = {}
+    found = []
     for population in network.populations:
-        for neuron in _suspects(network, profile, population.name):
-            alone = PlacedBlock(
-                population=population.name, neurons=np.array([neuron]), first_compartment=0
-            )
-            for violation in violations(network, profile, count(network, profile, ((alone,),))):
-                found.setdefault((population.name, violation.resource), []).append(violation)
-    return [_worst(several) for several in found.values()]
+        exceeding = _alone_beyond(network, profile, population.name)
+        several = {resource: np.flatnonzero(over) for resource, over in exceeding.items()}
+        worst = {resource: int(np.argmax(over)) for resource, over in exceeding.items()}
+        for neuron in sorted({worst[resource] for resource, who in several.items() if len(who)}):
+            for violation in _alone(network, profile, population.name, neuron):
+                if worst.get(violation.resource) == neuron:
+                    others = len(several[violation.resource]) - 1
+                    more = f" (and {others:,} more neurons)" if others else ""
+                    found.append(replace(violation, where=violation.where + more, core=None))
+    return found
 
 
-def _suspects(network: QuantizedNetwork, profile: HardwareProfile, population: str) -> list[int]:
-    """Neurons that may exceed a core alone: each synapse is then an in-axon and a list of one."""
-    edges = [edge for edge in network.projections if edge.target == population]
-    keys = {key_of(edge, profile.synapse) for edge in edges}
-    longest = max((key[2] for key in keys), default=0)
-    if len(keys) > profile.core.synapse_formats or longest > profile.synapse.accumulator_bits:
-        return list(range(network.population(population).size))
-    fan_in = sum((np.diff(e.weights.indptr).astype(np.int64) for e in edges), np.int64(0))
-    forms = [form for key in keys for form in formats_of(key, profile.synapse, 1)]
-    words = max((list_words([1], form) for form in forms), default=0)
-    if words > profile.synapse.words_per_axon:
-        return list(range(network.population(population).size))
-    core = profile.core
-    most = min(
-        core.in_axons, core.synapse_words // max(words, 1), (core.memory_words - 1) // (words + 1)
+def _alone(
+    network: QuantizedNetwork, profile: HardwareProfile, population: str, neuron: int
+) -> list[Violation]:
+    """What one neuron breaks on a core of its own."""
+    block = PlacedBlock(population=population, neurons=np.array([neuron]), first_compartment=0)
+    return violations(network, profile, count(network, profile, ((block,),)))
+
+
+def _alone_beyond(
+    network: QuantizedNetwork, profile: HardwareProfile, population: str
+) -> dict[str, IntArray]:
+    """Resource -> (size,) by how much each neuron exceeds a core of its own; 0 where it does not.
+
+    Alone, each synapse is an in-axon with a list of one, so that nothing has to be packed to count.
+    """
+    core, synapse = profile.core, profile.synapse
+    zero = np.zeros(network.population(population).size, np.int64)
+    fan_in, words, longest, slots = zero.copy(), zero.copy(), zero.copy(), zero.copy()
+    keys: dict[Key, IntArray] = {}
+    for edge in network.projections:
+        if edge.target != population:
+            continue
+        key = key_of(edge, synapse)
+        each = min(list_words([1], form) for form in formats_of(key, synapse, 1))
+        onto = np.diff(edge.weights.indptr).astype(np.int64)
+        fan_in += onto
+        words += onto * each
+        longest = np.maximum(longest, np.where(onto > 0, each, 0))
+        slots = np.maximum(slots, np.where((onto > 0) & (key[2] > 0), 1 << key[2], 0))
+        keys[key] = keys.get(key, zero) | (onto > 0)
+    formats = np.sum(list(keys.values()), axis=0, dtype=np.int64) if keys else zero
+    needs = (
+        ("in axons", fan_in, core.in_axons),
+        ("synapse words", words, core.synapse_words),
+        ("synapse formats", formats, core.synapse_formats),
+        ("memory words", 1 + fan_in + words, core.memory_words),
+        (LONGEST_LIST, longest, synapse.words_per_axon),
+        (SLOTS, slots, 2**synapse.accumulator_bits),
     )
-    return np.flatnonzero(np.asarray(fan_in) > most).tolist()
-
-
-def _worst(found: Sequence[Violation]) -> Violation:
-    worst = found[int(np.argmax([violation.needed for violation in found]))]
-    more = f" (and {len(found) - 1} more neurons)" if len(found) > 1 else ""
-    return Violation(
-        where=worst.where + more,
-        resource=worst.resource,
-        needed=worst.needed,
-        held=worst.held,
-        mend=worst.mend,
-    )
+    return {name: np.maximum(needed - held, 0) for name, needed, held in needs}
 
 
 def describe(blocks: Sequence[PlacedBlock]) -> str:
     """Blocks as a person names them: 'hidden'[0:16, 20] + 'output'[0:10]."""
-    names = [(block.population, name_neurons(block).split(", ")) for block in blocks]
-    return " + ".join(f"'{population}'[{_shortened(runs)}]" for population, runs in names)
-
-
-def _shortened(runs: Sequence[str]) -> str:
-    more = f", and {len(runs) - _MOST_RUNS} more runs" if len(runs) > _MOST_RUNS else ""
-    return ", ".join(runs[:_MOST_RUNS]) + more
+    return " + ".join(f"'{b.population}'[{name_runs(b.neurons, _MOST_RUNS)}]" for b in blocks)

@@ -16,6 +16,7 @@ from toolchain.mapper.traffic import reach, traffic
 
 IntArray = NDArray[np.int64]
 IN_ORDER = "in-order"
+KEPT = "kept"  # in place of a placer's name: the numbers are those of an earlier artifact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,16 +28,23 @@ class Numbered:
 
 
 def number_cores(
-    profile: HardwareProfile, image: Image, activity: Activity, placer: str
+    profile: HardwareProfile,
+    image: Image,
+    activity: Activity,
+    placer: str,
+    *,
+    kept: IntArray | None = None,
 ) -> Numbered:
-    """Let a placer give the cores of a legally packed image their numbers.
+    """Let a placer give the cores of a legally packed image their numbers, or take those `kept`.
 
     Spikes are not touched: tables index cores by their place in the image, not by their number.
     Where the numbers would overfill a core, whose out-axons to other chips cost more, the order of
     packing stays, and `refused` says so.
     """
-    between = traffic(reach(image), activity).between
-    numbers = PLACERS[placer](profile, between)
+    if kept is not None:
+        placer, numbers = KEPT, kept
+    else:
+        numbers = PLACERS[placer](profile, traffic(reach(image), activity).between)
     placed = _cores(profile, image.cores, numbers)
     lacking = [what for core in placed for what in _lacking(profile, core, numbers)]
     if lacking:

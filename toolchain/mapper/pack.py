@@ -9,20 +9,26 @@ from numpy.typing import NDArray
 
 from toolchain.artifact import PlacedBlock
 from toolchain.hardware import HardwareProfile
+from toolchain.mapper.bound import lower_bound
+from toolchain.mapper.exact import fewest
 from toolchain.mapper.filling import fill, fill_in_order, fill_with, queue
-from toolchain.mapper.growth import LISTS, NEURONS, WORDS, Bench, Problem, bench, clear, load
+from toolchain.mapper.geometry import EXTENDED, coordinates
+from toolchain.mapper.growth import LISTS, NEURONS, WORDS, Bench, Problem, bench, clear
+from toolchain.mapper.legality import RULES
 from toolchain.mapper.lists import write_lists
 from toolchain.mapper.problem import blocks_of, problem_of
-from toolchain.mapper.resources import Packing
+from toolchain.mapper.reach import Machine, entries
+from toolchain.mapper.resources import Packing, core_needs
+from toolchain.mapper.settling import dissolve, rewrite, settle
+from toolchain.mapper.tiles import tiled
 from toolchain.network import QuantizedNetwork
 
 IntArray = NDArray[np.int64]
 Cores = list[IntArray]  # core by core, its neurons in the order of the problem
 Packer = Callable[[QuantizedNetwork, HardwareProfile], Packing]
 
-_ROUNDS = 32  # a core that is cut raises the fan-out of its sources; none or one is the rule
 _WORK = 3_000_000  # synapses that may be visited to try again, beyond the first packing
-_TRIES = 4  # cores that could not be emptied, after which the search ends
+_AGAIN = 40  # times that all synapses may be visited to spare cores
 
 
 def pack_sequential(network: QuantizedNetwork, profile: HardwareProfile) -> Packing:
@@ -30,47 +36,104 @@ def pack_sequential(network: QuantizedNetwork, profile: HardwareProfile) -> Pack
 
     The simple one, kept to compare with.
     """
-    return _settle(network, profile, _in_runs)
+    return _packed(network, profile, _in_runs)
 
 
 def pack_akin(network: QuantizedNetwork, profile: HardwareProfile) -> Packing:
-    """Cores grown by kinship: next comes the neuron most of whose axons the core has paid for.
+    """Tiles where the network has an extent, cores grown by kinship where not; small ones try both.
 
-    What cannot be akin any more fills up what is left, population by population, the heaviest
-    first. Then the emptiest cores are emptied into the others where all their neurons fit.
+    Then cores whose out-axons do not fit shed neurons, and the emptiest are dissolved.
     """
-    return _settle(network, profile, _grown)
+    return _packed(network, profile, _best)
 
 
-PACKERS: dict[str, Packer] = {"akin": pack_akin, "sequential": pack_sequential}
+def pack_tiles(network: QuantizedNetwork, profile: HardwareProfile) -> Packing:
+    """Each population cut into tiles of neurons that lie close together along the synapses."""
+    return _packed(network, profile, _in_tiles)
 
 
-def _settle(
-    network: QuantizedNetwork, profile: HardwareProfile, grow: Callable[[Problem, int], Cores]
-) -> Packing:
-    """Pack, then cut cores until the out-axons that the packing makes necessary fit too.
+def pack_exact(network: QuantizedNetwork, profile: HardwareProfile) -> Packing:
+    """The fewest cores, proven; neurons stand in ascending order or as `akin` puts them.
 
-    No neuron may exceed a core alone (`legality.check_neurons`).
+    Raises UnsupportedError where the network is too large for a proof and `akin` is not at the
+    lower bound already.
     """
+
+    def fits(members: IntArray) -> bool:
+        blocks = blocks_of(network, problem, members, ascending=True)
+        lists = write_lists(network, profile, blocks)
+        needs = core_needs(network, blocks, lists, nothing)
+        return not any(
+            True for rule in RULES for _ in rule(network, profile, blocks, lists, needs, nothing)
+        )
+
     problem = problem_of(network, profile)
-    sources = _sources(network)
-    cores = grow(problem, _WORK)
-    for _ in range(_ROUNDS):
-        out = _out_axons(problem, profile, sources, cores)
-        parts = [_within(members, out, profile.core.out_axons) for members in cores]
-        if all(len(several) == 1 for several in parts):
-            break
-        cores = [part for several in parts for part in several]
-    problem.out[:] = _out_axons(problem, profile, sources, cores)
+    machine = _machine(network, profile)
+    nothing = {p.name: np.zeros(p.size, np.int64) for p in network.populations}
+    known = _best(problem, machine)
+    least = lower_bound(network, profile).cores
+    cores = fewest(problem, machine, known, least, fits)
     return tuple(_in_compartments(network, profile, problem, members) for members in cores)
 
 
-def _within(members: IntArray, out: IntArray, held: int) -> Cores:
-    """A core whose out-axons exceed what one holds, cut into even parts; else the core itself."""
-    sums = np.cumsum(out[members])
-    parts = min(len(members), -(-int(sums[-1]) // held))
-    cuts = np.searchsorted(sums, np.arange(1, parts) * sums[-1] / parts)
-    return [part for part in np.split(members, np.unique(cuts)) if len(part)]
+PACKERS: dict[str, Packer] = {
+    "akin": pack_akin,
+    "tiles": pack_tiles,
+    "sequential": pack_sequential,
+    "exact": pack_exact,
+}
+
+
+def _packed(
+    network: QuantizedNetwork,
+    profile: HardwareProfile,
+    find: Callable[[Problem, Machine], Cores],
+) -> Packing:
+    """No neuron may exceed a core alone (`legality.check_neurons`)."""
+    problem = problem_of(network, profile)
+    cores = find(problem, _machine(network, profile))
+    return tuple(_in_compartments(network, profile, problem, members) for members in cores)
+
+
+def _machine(network: QuantizedNetwork, profile: HardwareProfile) -> Machine:
+    """What out-axons cost."""
+    names = [p.name for p in network.populations]
+    starts = np.cumsum([0, *(p.size for p in network.populations)])
+    first = dict(zip([*names, network.input.name], starts.tolist(), strict=True))
+    nodes = [first[e.source] + np.arange(e.weights.shape[1]) for e in network.projections]
+    return Machine(
+        nodes=np.concatenate([np.zeros(0, np.int64), *nodes]),
+        per_chip=profile.chips.cores_per_chip,
+        remote=profile.core.out_axon_cost_remote,
+        furthest=profile.core.out_axons_per_neuron,
+    )
+
+
+def _best(problem: Problem, machine: Machine) -> Cores:
+    spots, rate = coordinates(problem, machine.nodes)
+    found = []
+    if rate >= EXTENDED:
+        found.append(_finished(problem, machine, tiled(problem, spots, machine)))
+    if rate < EXTENDED or 3 * len(problem.axons) <= _WORK:
+        found.append(_grown(problem, machine))
+    return _fewest(problem, machine, found)
+
+
+def _fewest(problem: Problem, machine: Machine, found: list[Cores]) -> Cores:
+    best = min(found, key=len)
+    problem.out[:] = entries(problem, machine, best)[0]
+    return best
+
+
+def _in_tiles(problem: Problem, machine: Machine) -> Cores:
+    spots, _ = coordinates(problem, machine.nodes)
+    return _finished(problem, machine, tiled(problem, spots, machine))
+
+
+def _finished(problem: Problem, machine: Machine, cores: Cores) -> Cores:
+    """Cores that are legal, and as few as spreading the emptiest over the others leaves."""
+    work = _WORK + _AGAIN * len(problem.axons)
+    return dissolve(problem, machine, settle(problem, machine, cores), work)
 
 
 def _in_compartments(
@@ -88,41 +151,7 @@ def _in_compartments(
     return blocks_of(network, problem, members, ascending=False)
 
 
-def _sources(network: QuantizedNetwork) -> IntArray:
-    """(axons,) the neuron that each axon comes from, -1 for the input."""
-    starts = np.cumsum([0, *(p.size for p in network.populations)])
-    names = [p.name for p in network.populations]
-    parts = [np.zeros(0, np.int64)]
-    for edge in network.projections:
-        size = edge.weights.shape[1]
-        inside = edge.source in names
-        first = starts[names.index(edge.source)] if inside else 0
-        parts.append(np.arange(first, first + size) if inside else np.full(size, -1))
-    return np.concatenate(parts)
-
-
-def _out_axons(
-    problem: Problem, profile: HardwareProfile, sources: IntArray, cores: Cores
-) -> IntArray:
-    """(neurons,) out-axon entries of each neuron as packed."""
-    home = np.zeros(len(problem.out), np.int64)
-    for core, members in enumerate(cores):
-        home[members] = profile.chip_of(core)
-    entries = np.zeros(len(problem.out), np.int64)
-    for core, members in enumerate(cores):
-        reached = sources[_axons_of(problem, members)]
-        reached = reached[reached >= 0]
-        remote = home[reached] != profile.chip_of(core)
-        np.add.at(entries, reached, np.where(remote, profile.core.out_axon_cost_remote, 1))
-    return entries
-
-
-def _axons_of(problem: Problem, members: IntArray) -> IntArray:
-    parts = [problem.axons[problem.pointers[i] : problem.pointers[i + 1]] for i in members]
-    return np.unique(np.concatenate([np.zeros(0, np.int32), *parts]))
-
-
-def _in_runs(problem: Problem, work: int) -> Cores:
+def _in_runs(problem: Problem, machine: Machine) -> Cores:
     core = bench(problem)
     runs: Cores = []
     ends = np.searchsorted(problem.population, np.arange(problem.population.max() + 2))
@@ -133,7 +162,7 @@ def _in_runs(problem: Problem, work: int) -> Cores:
             assert stop > first, "a neuron fits a core of its own"
             runs.append(np.arange(first, stop))
             first = stop
-    return _first_fit(problem, core, runs)
+    return settle(problem, machine, _first_fit(problem, core, runs), simple=True)
 
 
 def _first_fit(problem: Problem, core: Bench, runs: Cores) -> Cores:
@@ -141,12 +170,12 @@ def _first_fit(problem: Problem, core: Bench, runs: Cores) -> Cores:
     cores: Cores = []
     used: list[IntArray] = []
     for run in runs:
-        refill(problem, core, run)
+        rewrite(problem, core, run)
         more = core.totals.copy()
         for at, members in enumerate(cores):
             if not _may_fit(problem, used[at], more):
                 continue
-            refill(problem, core, members)
+            rewrite(problem, core, members)
             if fill_with(problem, core, run).all():
                 cores[at] = np.concatenate([members, run])
                 used[at] = core.totals.copy()
@@ -163,13 +192,16 @@ def _may_fit(problem: Problem, used: IntArray, more: IntArray) -> bool:
     return bool(used[NEURONS] + more[NEURONS] <= problem.limits[0] and words <= problem.limits[3])
 
 
-def _grown(problem: Problem, work: int) -> Cores:
+def _grown(problem: Problem, machine: Machine) -> Cores:
     weight = _weights(problem)
     heavy = np.argsort(-weight, kind="stable")
     orders = [heavy, np.arange(len(weight)), heavy[::-1]]
-    tries = 1 + min(2, work // max(1, 3 * len(problem.axons)))
-    found = [empty(problem, _grow(problem, order), work) for order in orders[:tries]]
-    return min(found, key=len)
+    tries = 1 + min(2, _WORK // max(1, 3 * len(problem.axons)))
+    found = []
+    for order in orders[:tries]:
+        problem.out[:] = 0
+        found.append(_finished(problem, machine, _grow(problem, order)))
+    return _fewest(problem, machine, found)
 
 
 def _weights(problem: Problem) -> NDArray[np.float64]:
@@ -191,46 +223,3 @@ def _grow(problem: Problem, order: IntArray) -> Cores:
         assert core.totals[NEURONS], "a neuron fits a core of its own"
         cores.append(core.members[: core.totals[NEURONS]].copy())
     return cores
-
-
-def refill(problem: Problem, core: Bench, members: IntArray) -> None:
-    """Write a core anew with neurons that are known to fit."""
-    clear(core)
-    if not fill_with(problem, core, members).all():
-        width = int(np.searchsorted(problem.widths, len(members)))
-        masks = core.masks.copy()
-        load(problem, core, members, width, masks)
-
-
-def empty(problem: Problem, cores: Cores, work: int) -> Cores:
-    """Give the neurons of the emptiest cores to others, as long as that frees a core."""
-    core = bench(problem)
-    cores, failed, spent = list(cores), 0, 0
-    while failed < _TRIES and len(cores) > failed + 1 and spent <= work:
-        loads = [_load(problem, members) for members in cores]
-        order = np.argsort(loads, kind="stable")
-        victim = int(order[failed])
-        left = cores[victim]
-        moved: dict[int, IntArray] = {}
-        for at in order.tolist():
-            if at == victim or not len(left):
-                continue
-            if len(cores[at]) >= problem.limits[0]:
-                continue
-            refill(problem, core, cores[at])
-            taken = fill_with(problem, core, left)
-            moved[at] = core.members[: core.totals[NEURONS]].copy()
-            left = left[~taken]
-            spent += int(np.diff(problem.pointers)[cores[at]].sum())
-        if len(left):
-            failed += 1
-            continue
-        cores = [moved.get(at, c) for at, c in enumerate(cores) if at != victim]
-        failed = 0
-    return cores
-
-
-def _load(problem: Problem, members: IntArray) -> float:
-    """How full a core is, by neurons or synapses."""
-    synapses = int((problem.pointers[members + 1] - problem.pointers[members]).sum())
-    return max(len(members) / problem.limits[0], synapses / (3.5 * problem.limits[3]))

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from toolchain.activity import Activity, assumed_activity
-from toolchain.artifact import Artifact, make_artifact
+from toolchain.artifact import Artifact, Image, make_artifact
 from toolchain.codec import fingerprint
-from toolchain.errors import DoesNotFitError
+from toolchain.errors import DoesNotFitError, Violation
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.assemble import assemble
 from toolchain.mapper.bound import Bounds, lower_bound
@@ -18,6 +18,7 @@ from toolchain.mapper.numbering import number_cores
 from toolchain.mapper.pack import PACKERS
 from toolchain.mapper.quantize import Quantized, Rounding, quantize, taken
 from toolchain.mapper.resources import Packed
+from toolchain.mapper.stable import Stayed, stay
 from toolchain.network import Network, QuantizedNetwork
 
 Watch = Callable[[str, int, int], None]  # (what is being done, done, of how many)
@@ -32,6 +33,7 @@ class Mapped:
     roundings: tuple[Rounding, ...]
     scales: str  # how the scales of the populations were chosen
     remark: str | None = None  # what the placer could not do
+    unheld: str | None = None  # why the neurons could not stay where they were
 
 
 def map_network(
@@ -44,20 +46,24 @@ def map_network(
     watch: Watch,
     weight_bits: int | None = None,
     calibration: Calibration | None = None,
+    before: Image | None = None,
 ) -> Mapped:
     """Turn a trained network into what the chip loads; one of integers is taken as it is.
 
     `measure` counts the spikes of the packed cores, by which they are then placed; without it every
-    neuron counts one spike per timestep. Raises DoesNotFitError listing every limit that the
-    network breaks, in registers and in cores. Same arguments: same bytes.
+    neuron counts one spike per timestep. `before` is an earlier image on this chip, whose neurons
+    stay on their cores where they can; packer and placer come in where that fails. Raises
+    DoesNotFitError listing every limit that the network breaks, in registers and in cores. Same
+    arguments: same bytes.
     """
     watch("quantize", 0, 4)
-    if isinstance(network, QuantizedNetwork):
-        quantized = taken(network, profile)
-    else:
-        quantized = quantize(network, profile, weight_bits=weight_bits, calibration=calibration)
+    quantized = on_integers(network, profile, weight_bits=weight_bits, calibration=calibration)
     watch("pack", 1, 4)
-    packed, bounds = _legal_packing(quantized, profile, packer)
+    there = None if before is None else _stayed(quantized, profile, before)
+    if isinstance(there, Stayed):
+        packed, bounds = there.packed, lower_bound(quantized.network, profile)
+    else:
+        packed, bounds = legal_packing(quantized, profile, packer)
     watch("assemble", 2, 4)
     image = assemble(
         quantized.network,
@@ -70,33 +76,65 @@ def map_network(
     activity = assumed_activity(image.network)
     if measure is not None:
         activity = measure(make_artifact(profile, image))
-    numbered = number_cores(profile, image, activity, placer)
+    kept = there.numbers if isinstance(there, Stayed) else None
+    numbered = number_cores(profile, image, activity, placer, kept=kept)
     watch("place", 4, 4)
     return Mapped(
         artifact=make_artifact(profile, numbered.image),
         roundings=quantized.roundings,
         scales=quantized.scales,
         remark=numbered.refused,
+        unheld=there if isinstance(there, str) else None,
     )
 
 
-def pack(network: QuantizedNetwork, profile: HardwareProfile, packer: str) -> tuple[Packed, Bounds]:
-    """Packed cores, counted and found legal, and what any packing needs at least.
+def _stayed(quantized: Quantized, profile: HardwareProfile, before: Image) -> Stayed | str | None:
+    """The neurons where they were, or why not; None where no packing is legal at all."""
+    if quantized.violations or impossible(quantized.network, profile)[0]:
+        return None
+    return stay(quantized.network, profile, before)
 
-    Raises DoesNotFitError: neurons that exceed a core alone, and a network that no packing holds,
-    before anything is packed.
+
+def on_integers(
+    network: Network | QuantizedNetwork,
+    profile: HardwareProfile,
+    *,
+    weight_bits: int | None,
+    calibration: Calibration | None,
+) -> Quantized:
+    """A network of real numbers quantized; one of integers as it is."""
+    if isinstance(network, QuantizedNetwork):
+        return taken(network, profile)
+    return quantize(network, profile, weight_bits=weight_bits, calibration=calibration)
+
+
+def impossible(
+    network: QuantizedNetwork, profile: HardwareProfile
+) -> tuple[list[Violation], Bounds]:
+    """What no packing can mend: neurons that exceed a core alone, and too few cores by the bound.
+
+    Nothing is packed for it, so a network that is far too large is refused at once.
     """
     found = check_neurons(network, profile)
     bounds = lower_bound(network, profile)
     if bounds.cores > profile.cores:
         found.append(too_few_cores(profile, bounds.cores, "the network, by any packing"))
+    return found, bounds
+
+
+def pack(network: QuantizedNetwork, profile: HardwareProfile, packer: str) -> tuple[Packed, Bounds]:
+    """Packed cores, counted and found legal, and what any packing needs at least.
+
+    Raises DoesNotFitError: what is impossible, before anything is packed, or what the packer lacks.
+    """
+    found, bounds = impossible(network, profile)
     if found:
         raise DoesNotFitError(f"the network exceeds '{profile.name}'", found)
     packing = PACKERS[packer](network, profile)
     return check_packing(network, profile, packing), bounds
 
 
-def _legal_packing(
+def legal_packing(
     quantized: Quantized, profile: HardwareProfile, packer: str
 ) -> tuple[Packed, Bounds]:
     """Packed cores; what quantizing found illegal is listed with what the cores lack."""

@@ -29,6 +29,7 @@ def scale_violations(case: Case, chosen: Chosen) -> list[Violation]:
                 needed=step,
                 held=largest,
                 mend=f"what limits the scale is {chosen.limited_by}: lower it against the weights",
+                layers=(case.population.name,),
             )
         )
     if chosen.grid.threshold.min() < 1:
@@ -39,6 +40,7 @@ def scale_violations(case: Case, chosen: Chosen) -> list[Violation]:
                 needed=1,
                 held=0,
                 mend=f"what limits the scale is {chosen.limited_by}: raise the threshold",
+                layers=(case.population.name,),
             )
         )
     return found
@@ -59,6 +61,7 @@ def _decay_violations(case: Case) -> list[Violation]:
             needed=wanted,
             held=held,
             mend=f"train with a smaller {name} (dt * tau_inv)",
+            layers=(case.population.name,),
         )
         for name, (wanted, held) in registers.items()
         if wanted > held
@@ -71,6 +74,7 @@ def _decay_violations(case: Case) -> list[Violation]:
                 needed=1 / case.population.decay_u,
                 held=FULL,
                 mend="train with a larger decay_u (dt * tau_syn_inv)",
+                layers=(case.population.name,),
             )
         )
     return found
@@ -87,6 +91,7 @@ def delay_violations(
             needed=edge.delay,
             held=profile.synapse.delay_max,
             mend="shorten it, or let a population in between relay",
+            layers=(edge.target,),
         )
         for edge in network.projections
         if edge.delay > profile.synapse.delay_max
@@ -119,9 +124,13 @@ def _population_violations(
     }
     for resource, (needed, held) in registers.items():
         if needed > held:
-            where = f"population '{population.name}'"
             yield Violation(
-                where=where, resource=resource, needed=int(needed), held=held, mend=_AGAIN
+                where=f"population '{population.name}'",
+                resource=resource,
+                needed=int(needed),
+                held=held,
+                mend=_AGAIN,
+                layers=(population.name,),
             )
 
 
@@ -134,8 +143,14 @@ def _projection_violations(
         ("in the weight exponent", edge.weight_exponent, synapse.weight_exponent_max),
     ):
         if needed > held:
-            where = f"projection '{edge.source}' -> '{edge.target}'"
-            yield Violation(where=where, resource=resource, needed=needed, held=held, mend=_AGAIN)
+            yield Violation(
+                where=f"projection '{edge.source}' -> '{edge.target}'",
+                resource=resource,
+                needed=needed,
+                held=held,
+                mend=_AGAIN,
+                layers=(edge.target,),
+            )
 
 
 def _bound_violations(
@@ -152,4 +167,5 @@ def _bound_violations(
             needed=activation,
             held=most,
             mend="make its weights smaller or fewer: beyond that a or u may overflow",
+            layers=(population.name,),
         )

@@ -14,6 +14,7 @@ from toolchain.report.collect import Report, assumptions
 from toolchain.report.curves import draw_curves
 from toolchain.report.heat import draw_panels
 from toolchain.report.integers import draw_states, draw_weights
+from toolchain.report.margins import draw_margins
 from toolchain.report.memory import draw_memory
 from toolchain.report.mesh import LETTERS, draw_meshes
 from toolchain.report.parting import draw_parting
@@ -76,6 +77,7 @@ def to_html(report: Report) -> str:
         sources=_sources(report),
         neurobench=[] if work is None else neurobench_rows(work),
         story=tell(report),
+        margins=_margins(report),
         weights=None if artifact is None else draw_weights(artifact),
         memory=None if artifact is None else draw_memory(artifact),
         **_judged(report),
@@ -101,6 +103,13 @@ def _judged(report: Report) -> dict[str, Any]:
         "windows": [draw_sides(window) for window in verdict.windows],
         "states": None if verdict.states is None else draw_states(verdict.states, own),
     }
+
+
+def _margins(report: Report) -> list[Markup]:
+    """How near threshold decisions were, where lint was given a stimulus."""
+    seen = None if report.lint is None else report.lint.margins
+    drawn = {} if seen is None else {n: one for n, one in seen.populations.items() if one.spiking}
+    return draw_margins({"populations": {n: one.model_dump() for n, one in drawn.items()}})
 
 
 def _sources(report: Report) -> list[tuple[str, str]]:

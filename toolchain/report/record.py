@@ -260,6 +260,14 @@ class Margin(_Record):
 
     decisions: int
     share_at_one: float
+    spiking: tuple[NonNegativeInt, ...] = ()  # decisions by distance, in powers of two
+    silent: tuple[NonNegativeInt, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_bins(self) -> Margin:
+        if len(self.spiking) != len(self.silent):
+            raise ValueError("'spiking' and 'silent' must have as many bins")
+        return self
 
 
 class Margins(_Record):

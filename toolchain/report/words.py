@@ -166,7 +166,9 @@ def absences(report: Report) -> list[str]:
     if is_old_lint(report):
         found.append("lint.json is about another artifact than the one here: it is not shown.")
     elif report.lint is None:
-        found.append("No lint here (lint.json): dead and silent neurons are not listed.")
+        found.append(
+            "No lint here (lint.json): 'snn-deploy lint --json' looks for dead and silent neurons."
+        )
     if report.recorded is None:
         found.append(
             "No recorded spikes here (recorded.npz): the judged side's raster is not drawn."

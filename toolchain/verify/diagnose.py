@@ -126,42 +126,18 @@ def diagnose(
     `rasters`: side -> what it spiked. `network_is`: the side that runs the network itself; where it
     is the judged one, the other is diagnosed. `probe` runs a side again, with states.
     """
-    assert arrow.first_mismatch is not None
     side = arrow.against if arrow.backend == network_is else arrow.backend
-    sides = {
-        name: _record(artifact, stimulus, rasters[name]) for name in (arrow.against, arrow.backend)
-    }
     other = arrow.backend if side == arrow.against else arrow.against
-    notes: list[str] = []
-    first = arrow.first_mismatch
-    states = {
-        name: _states(probe, name, stimulus, first.sample, first.population, rasters[name])
-        for name in sides
-    }
-    wrong = {p.name: sides[side].wrong(p.name) for p in in_causal_order(artifact.network)}
-    layers = tuple(
-        Layer(
-            population=name,
-            free_running=arrow.mismatches_per_population[name],
-            teacher_forced=int(bits.sum()),
-        )
-        for name, bits in wrong.items()
-    )
-    home = homes(artifact)
+    records = {n: _record(artifact, stimulus, rasters[n]) for n in (arrow.against, arrow.backend)}
+    wrong = {p.name: records[side].wrong(p.name) for p in in_causal_order(artifact.network)}
+    home, notes = homes(artifact), list[str]()
     held = _held(artifact, notes) if side == arrow.backend else []
     questions = [
-        Question(record=sides[side], expected=sides[other], name=name, wrong=bits, home=home)
+        Question(record=records[side], expected=records[other], name=name, wrong=bits, home=home)
         for name, bits in wrong.items()
         if bits.any()
     ]
-    findings = []
-    for question in questions[:_MOST_LAYERS]:
-        found = _by_cores(question, held)
-        if found is None:
-            sample = int(question.numbers[0])
-            known = _states(probe, side, stimulus, sample, question.name, rasters[side])
-            found = explain(_with_states(question, sample, known))
-        findings.append(found)
+    look = _Look(probe, stimulus, rasters)
     if not questions:
         notes.append(f"every population of '{side}' does what the network says, given its input")
     if len(questions) > _MOST_LAYERS:
@@ -170,16 +146,32 @@ def diagnose(
         against=arrow.against,
         backend=arrow.backend,
         side=side,
-        first=divergence(
-            first,
-            sides[arrow.against],
-            sides[arrow.backend],
-            (states[arrow.against], states[arrow.backend]),
+        first=_first(arrow, records, look),
+        layers=tuple(
+            Layer(
+                population=name,
+                free_running=arrow.mismatches_per_population[name],
+                teacher_forced=int(bits.sum()),
+            )
+            for name, bits in wrong.items()
         ),
-        layers=layers,
-        findings=tuple(findings),
+        findings=tuple(
+            _by_cores(question, held) or explain(_with_states(question, side, look))
+            for question in questions[:_MOST_LAYERS]
+        ),
         notes=tuple(notes),
     )
+
+
+def _first(arrow: Comparison, records: Mapping[str, Record], look: _Look) -> Divergence:
+    """The first bit that differs, with what both sides give when they run that sample again."""
+    first = arrow.first_mismatch
+    assert first is not None, "an arrow without a mismatch has no first one"
+    expected, actual = (
+        look(name, first.sample, first.population) for name in (arrow.against, arrow.backend)
+    )
+    sides = records[arrow.against], records[arrow.backend]
+    return divergence(first, *sides, (expected, actual))
 
 
 def homes(artifact: Artifact) -> dict[str, IntArray]:
@@ -292,27 +284,37 @@ def _record(artifact: Artifact, stimulus: Raster, raster: Raster) -> Record:
     )
 
 
-def _states(
-    probe: Probe | None, side: str, stimulus: Raster, sample: int, name: str, known: Raster
-) -> States:
-    """u and v of one population in one sample that a side runs again, by itself."""
-    if probe is None:
-        return States(note="only spikes are known of it")
-    try:
-        again = probe(side, stimulus.between(sample, sample + 1), name)
-    except Exception as problem:  # whatever a board does then, the verdict must still be told
-        return States(note=f"it gives no states ({type(problem).__name__}: {problem})")
-    if again.u is None or again.v is None or name not in again.u or name not in again.v:
-        return States(note="it gives spikes only, no states")
-    if not np.array_equal(again.raster.spikes[name][0], known.spikes[name][sample]):
-        return States(
-            note=f"sample {sample} by itself spikes otherwise than among the others: no states"
-        )
-    u, v = (np.asarray(held[name][0], np.int64) for held in (again.u, again.v))
-    return States(u=u, v=v)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """Runs one sample of a side again, for u and v of one population."""
+
+    probe: Probe | None
+    stimulus: Raster
+    rasters: Mapping[str, Raster]
+
+    def __call__(self, side: str, sample: int, name: str) -> States:
+        """The states, or why there are none."""
+        if self.probe is None:
+            return States(note="only spikes are known of it")
+        try:
+            again = self.probe(side, self.stimulus.between(sample, sample + 1), name)
+        except Exception as problem:  # whatever a board does then, the verdict must still be told
+            return States(note=f"it gives no states ({type(problem).__name__}: {problem})")
+        if again.u is None or again.v is None or name not in again.u or name not in again.v:
+            return States(note="it gives spikes only, no states")
+        known = self.rasters[side].spikes[name][sample]
+        if not np.array_equal(again.raster.spikes[name][0], known):
+            return States(
+                note=f"sample {sample} by itself spikes otherwise than among the others: no states"
+            )
+        u, v = (np.asarray(held[name][0], np.int64) for held in (again.u, again.v))
+        return States(u=u, v=v)
 
 
-def _with_states(question: Question, sample: int, states: States) -> Question:
+def _with_states(question: Question, side: str, look: _Look) -> Question:
+    """The same question, with u and v of its first wrong sample where the side gives them."""
+    sample = int(question.numbers[0])
+    states = look(side, sample, question.name)
     if states.u is None or states.v is None:
         return question
     case = question.record.case(question.name, np.array([sample]))

@@ -203,7 +203,7 @@ def _by_bounds(case: Case, neuron: int) -> list[Fit]:
     slack = _rounding(case.rule, fired.shape[1])
     found: list[Fit] = []
     for number, edge in enumerate(case.arrivals):
-        low, high = _bounds(_gains(case.rule, edge, fired), room, fired, slack)
+        low, high = _all_bounds(case.rule, edge, room, fired, slack)
         held = edge.weights.toarray()[0]
         grid = _grid(edge)
         for source in np.flatnonzero(low <= high):
@@ -234,6 +234,18 @@ def _gains(rule: Rule, edge: Arrival, fired: BoolArray) -> np.ndarray:
         found[:, t] = v
         v = np.where(fired[:, t, None], 0.0, v)
     return found
+
+
+def _all_bounds(
+    rule: Rule, edge: Arrival, room: np.ndarray, fired: BoolArray, slack: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """`_bounds` of all sources, so many at once that memory stays bounded."""
+    at_once = max(1, _COLUMN_BYTES // (8 * fired.size))
+    parts = range(0, edge.spikes.shape[2], at_once)
+    some = (replace(edge, spikes=edge.spikes[:, :, start : start + at_once]) for start in parts)
+    found = [_bounds(_gains(rule, part, fired), room, fired, slack) for part in some]
+    low, high = (np.concatenate(side) for side in zip(*found, strict=True))
+    return low, high
 
 
 def _bounds(

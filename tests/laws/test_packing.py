@@ -1,0 +1,159 @@
+"""Bound, optimum and packers: in this order, and cores of convolutions that are tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from scipy.sparse import coo_array
+
+from tests.laws.test_mapping import check_homes, check_legal
+from tests.strategies import neurons, place, quantized_networks, synapses
+from toolchain.errors import DoesNotFitError, UnsupportedError
+from toolchain.hardware import HardwareProfile, find_profile
+from toolchain.mapper.bound import lower_bound
+from toolchain.mapper.legality import check_packing
+from toolchain.mapper.pack import PACKERS
+from toolchain.mapper.problem import blocks_of, problem_of
+from toolchain.network import Input, QuantizedNetwork
+
+TINY = find_profile("tiny")
+
+
+def small_cores(profile: HardwareProfile, *, per_chip: int = 64, **held: int) -> HardwareProfile:
+    """The same chip with cores that hold less."""
+    core = profile.core.model_copy(update=held)
+    chips = profile.chips.model_copy(update={"cores_per_chip": per_chip, "chips": 16})
+    return profile.model_copy(update={"core": core, "chips": chips})
+
+
+CHIPS = {
+    "few compartments": small_cores(TINY, compartments=3),
+    "few axons": small_cores(TINY, compartments=6, in_axons=14, out_axons=14),
+    "few words": small_cores(TINY, compartments=6, synapse_words=30),
+}
+every_chip = pytest.mark.parametrize("chip", CHIPS)
+
+
+def size(network: QuantizedNetwork) -> int:
+    return sum(population.size for population in network.populations)
+
+
+def cores_of(network: QuantizedNetwork, chip: str, packer: str) -> int:
+    """Cores that a packer takes; neurons that exceed a core alone are not asked for here."""
+    try:
+        return len(PACKERS[packer](network, CHIPS[chip]))
+    except DoesNotFitError:
+        assume(False)
+        raise
+
+
+@every_chip
+@settings(max_examples=4)
+@given(network=quantized_networks(largest=4))
+def test_the_bound_is_at_most_the_optimum_and_that_is_at_most_what_any_packer_takes(
+    chip: str, network: QuantizedNetwork
+) -> None:
+    assume(size(network) <= 8)
+    try:
+        artifact = place(network, CHIPS[chip], packer="exact")
+    except DoesNotFitError:
+        assume(False)
+        return
+    optimum = len(artifact.cores)
+
+    check_legal(artifact)
+    check_homes(artifact)
+    assert lower_bound(network, CHIPS[chip]).cores <= optimum
+    assert optimum <= min(cores_of(network, chip, packer) for packer in PACKERS)
+
+
+def partitions(items: list[int], most: int) -> Iterator[list[list[int]]]:
+    """Every way to put items into at most so many groups."""
+    if not items:
+        yield []
+        return
+    for groups in partitions(items[1:], most):
+        for at in range(len(groups)):
+            yield [*groups[:at], [items[0], *groups[at]], *groups[at + 1 :]]
+        if len(groups) < most:
+            yield [[items[0]], *groups]
+
+
+@every_chip
+@settings(max_examples=5)
+@given(network=quantized_networks(largest=4))
+def test_no_partition_into_fewer_cores_than_the_exact_packer_takes_is_legal(
+    chip: str, network: QuantizedNetwork
+) -> None:
+    assume(size(network) <= 6)
+    profile = CHIPS[chip]
+    optimum = cores_of(network, chip, "exact")
+    problem = problem_of(network, profile)
+    for groups in partitions(list(range(size(network))), optimum - 1):
+        packing = tuple(
+            blocks_of(network, problem, np.array(group), ascending=True) for group in groups
+        )
+        with pytest.raises(DoesNotFitError, match="exceeds"):
+            check_packing(network, profile, packing)
+
+
+def convolution(channels: tuple[int, ...], extent: int, density: float) -> QuantizedNetwork:
+    """3 x 3 convolutions whose neurons stand in an order that says nothing of the image."""
+    rng = np.random.default_rng(5)
+    y, x = np.meshgrid(np.arange(extent), np.arange(extent), indexing="ij")
+    before = np.arange(channels[0] * extent**2)
+    names = ["input", *(f"layer{number}" for number in range(1, len(channels)))]
+    edges = []
+    for number in range(1, len(channels)):
+        made, seen = channels[number], channels[number - 1]
+        kernel = np.argwhere(rng.random((made, seen, 3, 3)) < density)
+        to, of, down, across = (column[:, None, None] for column in kernel.T)
+        row, column = y + down - 1, x + across - 1
+        inside = (row >= 0) & (row < extent) & (column >= 0) & (column < extent)
+        order = rng.permutation(made * extent**2)
+        target = order[((to * extent + y) * extent + x)[inside]]
+        source = before[((of * extent + row) * extent + column)[inside]]
+        weights = coo_array(
+            (np.full(len(target), 2), (target, source)), shape=(len(order), len(before))
+        )
+        edges.append(synapses(names[number - 1], names[number], weights.tocsr()))
+        before = order
+    return QuantizedNetwork(
+        input=Input(name="input", size=channels[0] * extent**2),
+        populations=tuple(
+            neurons(name, count * extent**2)
+            for name, count in zip(names[1:], channels[1:], strict=True)
+        ),
+        projections=tuple(edges),
+        output=names[-1],
+    )
+
+
+@pytest.mark.parametrize("chips", ["one chip", "chips of six cores"])
+def test_the_cores_of_convolutions_are_tiles_even_where_the_order_hides_the_image(
+    chips: str,
+) -> None:
+    network = convolution((2, 8, 8), 12, 0.3)
+    profile = small_cores(
+        find_profile("loihi1"),
+        per_chip=6 if chips == "chips of six cores" else 128,
+        compartments=128,
+        out_axons=500,
+    )
+
+    tiles, simple = (place(network, profile, packer=name) for name in ("akin", "sequential"))
+
+    check_legal(tiles)
+    check_homes(tiles)
+    assert len(tiles.cores) <= 1.3 * tiles.image.lower_bound
+    assert len(tiles.cores) < 0.8 * len(simple.cores)
+
+
+def test_the_exact_packer_refuses_what_it_cannot_prove() -> None:
+    network = convolution((1, 4, 4), 5, 0.12)
+
+    with pytest.raises(UnsupportedError, match=r"at most 24 neurons .* has 200; take 'akin'"):
+        place(network, CHIPS["few axons"], packer="exact")

@@ -1,0 +1,128 @@
+"""Which cores share a chip, where an out-axon to another chip costs more than one."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array
+
+from toolchain.mapper.growth import Problem
+from toolchain.mapper.reach import Machine, homes
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+Cores = list[IntArray]
+_SWAPS = 400  # of two cores, at most
+
+
+def arrange(problem: Problem, cores: Cores, spots: FloatArray, machine: Machine) -> Cores:
+    """The cores, chip by chip: those that lie close together share one, then swaps improve it."""
+    per_chip = machine.per_chip
+    if len(cores) <= per_chip:
+        return cores
+    places = np.array(
+        [[*spots[members].mean(axis=0), problem.population[members].mean()] for members in cores]
+    )
+    ties = _ties(problem, cores, machine)
+    order = np.array(_parted(places, ties, per_chip))
+    chip = np.arange(len(cores)) // per_chip
+    chip[order] = chip.copy()
+    order = np.argsort(_swapped(ties, chip), kind="stable")
+    return [cores[number] for number in order]
+
+
+def rearrange(problem: Problem, cores: Cores, machine: Machine, chip_of: IntArray) -> Cores:
+    """The cores, chip by chip, as near as can be to where their neurons lay: (neurons,) chips."""
+    if len(cores) <= machine.per_chip:
+        return cores
+    wanted = np.array([float(np.median(chip_of[members])) for members in cores])
+    order = np.argsort(wanted, kind="stable")
+    chip = np.zeros(len(cores), np.int64)
+    chip[order] = np.arange(len(cores)) // machine.per_chip
+    ties = _ties(problem, cores, machine)
+    return [cores[number] for number in np.argsort(_swapped(ties, chip), kind="stable")]
+
+
+def _parted(places: FloatArray, ties: csr_array, per_chip: int) -> list[int]:
+    """Numbers of cores, parted by space or by depth, whichever cuts fewer ties, chip by chip."""
+    stack, done = [np.arange(len(places))], []
+    while stack:
+        some = stack.pop()
+        if len(some) <= per_chip:
+            done += some.tolist()
+            continue
+        mine = csr_array(ties[some][:, some])
+        best, first, second = np.inf, some, some
+        for place in places[some].T:
+            order = np.argsort(place, kind="stable")
+            for at in range(per_chip, len(some), per_chip):
+                side = np.zeros(len(some))
+                side[order[:at]] = 1
+                cut = float(side @ (mine @ (1 - side))) / (at * (len(some) - at))
+                if cut < best:
+                    best, first, second = cut, some[order[:at]], some[order[at:]]
+        stack += [second, first]
+    return done
+
+
+def _ties(problem: Problem, cores: Cores, machine: Machine) -> csr_array:
+    """(cores, cores) entries that would cost more across chips, both ways together.
+
+    Only those of cores count that could not pay the surcharge for all of them.
+    """
+    home = homes(problem, cores)
+    source, target = _pairs(problem.back, problem.targets, home, machine.nodes, len(cores))
+    used = np.bincount(source, minlength=len(cores))
+    tight = used * machine.remote > problem.limits[2]
+    weight = np.where(tight[source], 1.0, 0.01)
+    ties = coo_array((weight, (source, target)), shape=(len(cores),) * 2).tocsr()
+    return csr_array(ties + ties.T)
+
+
+@numba.njit(cache=True)
+def _pairs(back, targets, home, nodes, cores):  # type: ignore[no-untyped-def]  # pragma: no cover
+    seen = np.full(cores, -1, np.int64)
+    count = 0
+    for again in range(2):
+        if again:
+            source, target = np.zeros(count, np.int32), np.zeros(count, np.int32)
+            seen[:], count = -1, 0
+        for a in range(len(back) - 1):
+            if nodes[a] >= len(home):
+                continue
+            for s in range(back[a], back[a + 1]):
+                core = home[targets[s]]
+                if seen[core] != a:
+                    seen[core] = a
+                    if again:
+                        source[count], target[count] = home[nodes[a]], core
+                    count += 1
+    return source, target
+
+
+def _swapped(ties: csr_array, chip: IntArray) -> IntArray:
+    """(cores,) chips after swapping cores between them while that lowers the ties across."""
+    number = np.arange(len(chip))
+    chips = int(chip.max()) + 1
+    where = np.zeros((len(chip), chips))
+    where[number, chip] = 1
+    pull = np.asarray(ties @ where)
+    for _ in range(_SWAPS):
+        gain = pull - pull[number, chip][:, None]
+        best = (1e-9, -1, -1)
+        for a in range(chips):
+            for b in range(a + 1, chips):
+                mine, other = np.flatnonzero(chip == a), np.flatnonzero(chip == b)
+                i = int(mine[np.argmax(gain[mine, b])])
+                j = int(other[np.argmax(gain[other, a])])
+                best = max(best, (float(gain[i, b] + gain[j, a] - 2 * ties[i, j]), i, j))
+        _, i, j = best
+        if i < 0:
+            break
+        for one, there in ((i, chip[j]), (j, chip[i])):
+            span = slice(ties.indptr[one], ties.indptr[one + 1])
+            pull[ties.indices[span], chip[one]] -= ties.data[span]
+            pull[ties.indices[span], there] += ties.data[span]
+        chip[i], chip[j] = chip[j], chip[i]
+    return chip

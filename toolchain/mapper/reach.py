@@ -1,0 +1,63 @@
+"""Which cores a neuron reaches, and what that costs in axons."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.mapper.growth import Problem
+
+IntArray = NDArray[np.int64]
+Cores = list[IntArray]
+
+
+class Machine(NamedTuple):
+    """What out-axons depend on besides the packing."""
+
+    nodes: Any  # (axons,) the neuron that each comes from; beyond the neurons: inputs
+    per_chip: int
+    remote: int  # entries of an out-axon to another chip
+    furthest: int  # entries that one neuron may have
+
+
+def entries(problem: Problem, machine: Machine, cores: Cores) -> tuple[IntArray, IntArray]:
+    """(neurons,) out-axon entries of each neuron as packed, and (cores,) in-axons."""
+    found: tuple[IntArray, IntArray] = _entries(
+        problem.back,
+        problem.targets,
+        homes(problem, cores),
+        machine.nodes,
+        machine.per_chip,
+        machine.remote,
+        len(cores),
+    )
+    return found
+
+
+def homes(problem: Problem, cores: Cores) -> IntArray:
+    """(neurons,) the core of each."""
+    home = np.zeros(len(problem.out), np.int64)
+    for number, members in enumerate(cores):
+        home[members] = number
+    return home
+
+
+@numba.njit(cache=True)
+def _entries(back, targets, home, nodes, per_chip, remote, cores):  # type: ignore[no-untyped-def]  # pragma: no cover
+    out, lists = np.zeros(len(home), np.int64), np.zeros(cores, np.int64)
+    seen = np.full(cores, -1, np.int64)
+    for a in range(len(back) - 1):
+        source = nodes[a]
+        for s in range(back[a], back[a + 1]):
+            core = home[targets[s]]
+            if seen[core] == a:
+                continue
+            seen[core] = a
+            lists[core] += 1
+            if source < len(home):
+                away = home[source] // per_chip != core // per_chip
+                out[source] += remote if away else 1
+    return out, lists

@@ -1,0 +1,164 @@
+"""Cores as tiles of one population: neurons that lie close together, as many as a core holds."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.mapper.chips import arrange, rearrange
+from toolchain.mapper.filling import fill_with, queue
+from toolchain.mapper.growth import NEURONS, WORDS, Bench, Problem, bench, clear, load
+from toolchain.mapper.reach import Machine, entries, homes
+from toolchain.mapper.settling import in_turn, kindred, spread
+from toolchain.mapper.trading import trade
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+Cores = list[IntArray]
+_TRIES = 6  # cuts of a population, each by what the one before turned out to need
+_SWEEPS = 3  # over all populations, at most; the second knows which cores share a chip
+_FULLEST = 1.03  # of the axons that a tile may be expected to take: it still fits a core
+_LOOSE = 0.92  # both where compartments are left over: neurons of other tiles may then take those
+_FEW = 0.02  # of the cores that may exceed their out-axons: they will shed neurons
+_SAMPLES = 3  # tiles of a population that say how many words its synapses take
+_FULL = 0.985  # share of a core's out-axons that a tile may be expected to take
+_TIGHT = 0.97  # the same of what leaves neurons over where a tile exceeds it, scattered at its rim
+
+
+def tiled(problem: Problem, spots: FloatArray, machine: Machine) -> Cores:
+    """Cores in the order of their chips; `spots` (neurons, modes) are coordinates.
+
+    Tiles are cut by how full the ones before turned out to be, out-axons included: from the last
+    population to the first, as out-axons depend on the tiles of the targets. Those may still
+    exceed what a core holds: `settling.settle` comes next.
+    """
+    ends = np.searchsorted(problem.population, np.arange(problem.population.max() + 2))
+    groups = [np.arange(*pair) for pair in pairwise(ends.tolist())]
+    core = bench(problem)
+    weight = np.full(len(problem.out), 1 / problem.limits[0])
+    price = np.where(machine.nodes < len(problem.out), 2, 1)
+    tiles = [_cut(group, spots, weight) for group in groups]
+    rates = np.array([_words_per_synapse(problem, core, several) for several in tiles])
+    away = np.ones(len(problem.out))
+    nearby = machine._replace(per_chip=len(problem.out))
+    best: Cores = []
+    for sweep in range(_SWEEPS):
+        for number in reversed(range(len(groups))):
+            for _ in range(_TRIES):
+                cut = _cut(groups[number], spots, weight)
+                tiles[number] = trade(problem, cut, spots, price)
+                share = _shares(problem, tiles, number, nearby, rates[number], away)
+                weight[groups[number]] = share[groups[number]]
+                fullest = max(float(share[tile].sum()) for tile in tiles[number])
+                if fullest <= _FULLEST:
+                    break
+        cores = [tile for several in tiles for tile in several]
+        if sweep == 0:
+            cores = arrange(problem, cores, spots, machine)
+        else:
+            cores = rearrange(problem, cores, machine, homes(problem, best) // machine.per_chip)
+        best = cores
+        near, _ = entries(problem, nearby, cores)
+        out, _ = entries(problem, machine, cores)
+        away = out / np.maximum(near, 1)
+        over = sum(int(out[tile].sum()) > problem.limits[2] for tile in cores)
+        if over <= _FEW * len(cores):
+            break
+    return _filled(problem, core, cores, spots)
+
+
+def _shares(
+    problem: Problem,
+    tiles: list[Cores],
+    number: int,
+    machine: Machine,
+    rate: float,
+    away: FloatArray,
+) -> FloatArray:
+    """(neurons,) share of a core that each of a population takes, by what binds where it lies."""
+    out, lists = entries(problem, machine, [tile for several in tiles for tile in several])
+    first = sum(len(several) for several in tiles[:number])
+    share = np.zeros(len(out))
+    limits = problem.limits
+    for at, tile in enumerate(tiles[number], start=first):
+        words = rate * float((problem.pointers[tile + 1] - problem.pointers[tile]).sum())
+        axons = float((out[tile] * away[tile]).sum())
+        together = len(tile) + int(lists[at]) + axons + words
+        needs = [lists[at] / limits[1], words / limits[3], together / limits[7]]
+        empty = len(tile) < limits[0] / 2
+        counted = max(len(tile) / limits[0], axons / limits[2] / (_LOOSE if empty else _FULL))
+        share[tile] = max(counted, max(needs) / (_LOOSE if empty else _TIGHT)) / len(tile)
+    return share
+
+
+def _cut(group: IntArray, spots: FloatArray, weight: FloatArray) -> Cores:
+    """A population in tiles of equal weight, none above 1, halved across their longest extent."""
+    count = max(1, int(np.ceil(weight[group].sum() - 1e-6)))
+    done: Cores = []
+    stack = [(group, count)]
+    while stack:
+        members, parts = stack.pop()
+        if parts == 1 or len(members) <= 1:
+            done.append(members)
+            continue
+        order = members[np.argsort(along(spots[members]), kind="stable")]
+        sums = np.cumsum(weight[order])
+        first = parts // 2
+        at = int(np.searchsorted(sums, sums[-1] * first / parts * (1 - 1e-9))) + 1
+        at = min(max(at, 1), len(order) - 1)
+        stack += [(order[at:], parts - first), (order[:at], first)]
+    return done
+
+
+def along(spots: FloatArray) -> FloatArray:
+    """(neurons,) places along the longest extent of some coordinates."""
+    centred = spots - spots.mean(axis=0)
+    spread = np.array([[(a * b).sum() for b in centred.T] for a in centred.T])
+    axis = np.linalg.eigh(spread)[1][:, -1]
+    return np.asarray(sum(centred[:, k] * axis[k] for k in range(len(axis))))
+
+
+def _words_per_synapse(problem: Problem, core: Bench, tiles: Cores) -> float:
+    step = max(1, len(tiles) // _SAMPLES)
+    synapses, words = 1, 0
+    for tile in tiles[::step][:_SAMPLES]:
+        some = tile[: int(problem.limits[0])]
+        clear(core)
+        width = int(np.searchsorted(problem.widths, len(some)))
+        if _distinct(problem, some) > problem.limits[1]:
+            some = some[: max(1, int(problem.limits[1] // max(1, _fan_in(problem, some))))]
+        load(problem, core, some, width, np.zeros_like(core.masks))
+        synapses += int((problem.pointers[some + 1] - problem.pointers[some]).sum())
+        words += int(core.totals[WORDS])
+    clear(core)
+    return words / synapses
+
+
+def _fan_in(problem: Problem, members: IntArray) -> int:
+    return int((problem.pointers[members + 1] - problem.pointers[members]).max(initial=1))
+
+
+def _distinct(problem: Problem, members: IntArray) -> int:
+    parts = [problem.axons[problem.pointers[i] : problem.pointers[i + 1]] for i in members]
+    return len(np.unique(np.concatenate(parts)))
+
+
+def _filled(problem: Problem, core: Any, cores: Cores, spots: FloatArray) -> Cores:
+    """Tiles written onto cores from their middle outwards; what does not fit on further cores."""
+    done: Cores = []
+    left: list[IntArray] = []
+    for tile in cores:
+        middle = spots[tile] - spots[tile].mean(axis=0)
+        order = tile[np.argsort((middle * middle).sum(axis=1), kind="stable")]
+        clear(core)
+        taken = fill_with(problem, core, order)
+        done.append(core.members[: core.totals[NEURONS]].copy())
+        left.append(order[~taken])
+    rest = np.concatenate(left)
+    if len(rest):
+        asked = kindred(problem, done, rest)
+        done, rest, _ = spread(problem, core, queue(problem), done, rest, asked, 0)
+    return done + in_turn(problem, core, rest)

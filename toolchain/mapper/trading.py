@@ -1,0 +1,109 @@
+"""Local search: neighbouring tiles trade neurons while that leaves them fewer axons together."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.mapper.growth import Problem
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+Cores = list[IntArray]
+_NEIGHBOURS = 5  # tiles with which one trades
+_ROUNDS = 2  # over all pairs of tiles
+_PATIENCE = 24  # trades in a row that may gain nothing
+
+
+def trade(problem: Problem, tiles: Cores, spots: FloatArray, price: IntArray) -> Cores:
+    """Tiles of one population after trading; their sizes stay.
+
+    `price` (axons,) is what an axon costs on each core that listens to it.
+    """
+    if len(tiles) == 1:
+        return tiles
+    middles = np.array([spots[tile].mean(axis=0) for tile in tiles])
+    pairs = _neighbours(middles)
+    here, there = np.zeros((2, len(problem.key)), np.int32)
+    tiles = [tile.copy() for tile in tiles]
+    for _ in range(_ROUNDS):
+        gained = 0
+        for one, other in pairs:
+            gained += _trade(
+                problem.pointers, problem.axons, price, here, there, tiles[one], tiles[other]
+            )
+        if not gained:
+            break
+    return tiles
+
+
+def _neighbours(middles: FloatArray) -> list[tuple[int, int]]:
+    """Pairs of tiles that lie close together, each once."""
+    found = set()
+    for number, middle in enumerate(middles):
+        away = ((middles - middle) ** 2).sum(axis=1)
+        for other in np.argsort(away, kind="stable")[: _NEIGHBOURS + 1].tolist():
+            if other != number:
+                found.add((min(number, other), max(number, other)))
+    return sorted(found)
+
+
+@numba.njit(cache=True)
+def _count(pointers, axons, counts, members, by):  # type: ignore[no-untyped-def]  # pragma: no cover
+    for i in members:
+        for s in range(pointers[i], pointers[i + 1]):
+            counts[axons[s]] += by
+
+
+@numba.njit(cache=True)
+def _gain(pointers, axons, price, here, there, i):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """What moving one neuron from here to there saves."""
+    gain = 0
+    for s in range(pointers[i], pointers[i + 1]):
+        a = axons[s]
+        gain += price[a] * ((here[a] == 1) - (there[a] == 0))
+    return gain
+
+
+@numba.njit(cache=True)
+def _move(pointers, axons, here, there, i):  # type: ignore[no-untyped-def]  # pragma: no cover
+    for s in range(pointers[i], pointers[i + 1]):
+        here[axons[s]] -= 1
+        there[axons[s]] += 1
+
+
+@numba.njit(cache=True)
+def _wishes(pointers, axons, price, here, there, members):  # type: ignore[no-untyped-def]  # pragma: no cover
+    gains = np.zeros(len(members), np.int64)
+    for n in range(len(members)):
+        gains[n] = -_gain(pointers, axons, price, here, there, members[n])
+    return np.argsort(gains, kind="mergesort")
+
+
+@numba.njit(cache=True)
+def _trade(pointers, axons, price, here, there, one, other):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Swap neurons of two tiles, those who gain most first; what was gained. Counts come back 0."""
+    _count(pointers, axons, here, one, 1)
+    _count(pointers, axons, there, other, 1)
+    leaving = _wishes(pointers, axons, price, here, there, one)
+    coming = _wishes(pointers, axons, price, there, here, other)
+    total, idle = 0, 0
+    for n in range(min(len(one), len(other))):
+        i, j = one[leaving[n]], other[coming[n]]
+        gain = _gain(pointers, axons, price, here, there, i)
+        _move(pointers, axons, here, there, i)
+        gain += _gain(pointers, axons, price, there, here, j)
+        if gain > 0:
+            _move(pointers, axons, there, here, j)
+            one[leaving[n]], other[coming[n]] = j, i
+            total += gain
+            idle = 0
+        else:
+            _move(pointers, axons, there, here, i)
+            idle += 1
+            if idle > _PATIENCE:
+                break
+    _count(pointers, axons, here, one, -1)
+    _count(pointers, axons, there, other, -1)
+    return total
