@@ -58,8 +58,8 @@ FAULTS = {
     ),
     "the simulator's threshold is reached, not passed": Fault(
         file="backends/simulator_loops.py",
-        old="v[n] > threshold[n]",
-        new="v[n] >= threshold[n]",
+        old="y > threshold[n]",
+        new="y >= threshold[n]",
         laws=(AT_THRESHOLD + "[50-False-simulator]",),
     ),
     "the decay of u is off by one": Fault(

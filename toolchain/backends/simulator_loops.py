@@ -164,10 +164,10 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     def add_rows(  # noqa: D103
         rows: int, listed: int, first: int, last: int, shift: int, out: int
     ) -> None:
-        sums = _at(out, ctypes.c_int32, BLOCK)
-        for source in _at(listed, ctypes.c_int32, last)[first:]:
-            half = unpair(_at(rows + int(source) * BLOCK, ctypes.c_int8, BLOCK))
-            sums += half.astype(np.int32) << np.int32(shift)
+        names = _at(listed, ctypes.c_int32, last)[first:]
+        rows_at = _at(rows, ctypes.c_int8, (int(names.max()) + 1) * BLOCK).reshape(-1, BLOCK)
+        total = unpair(rows_at[names]).sum(axis=0, dtype=np.int32)
+        _at(out, ctypes.c_int32, BLOCK)[:] += total << np.int32(shift)
 
     def spiking(spikes: int) -> int:  # noqa: D103
         return sum(1 << int(k) for k in np.flatnonzero(_at(spikes, ctypes.c_uint8, WORD)))

@@ -62,7 +62,7 @@ def _gain(pointers, axons, price, here, there, i):  # type: ignore[no-untyped-de
     gain = 0
     for s in range(pointers[i], pointers[i + 1]):
         a = axons[s]
-        gain += price[a] * ((here[a] == 1) - (there[a] == 0))
+        gain += price[a] * (int(here[a] == 1) - int(there[a] == 0))
     return gain
 
 
