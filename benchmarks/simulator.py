@@ -73,7 +73,7 @@ class Case:
         return f"{'-'.join(map(str, self.sizes))}, {self.density:.0%} dense, {self.steps} steps"
 
 
-BASE = Case(samples=600)
+BASE = Case(samples=2000)
 SWEEP = {
     "rate": [Case(rate=rate) for rate in (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)],
     "density": [Case(density=density) for density in (0.01, 0.03, 0.1, 0.3, 1.0)],
