@@ -53,6 +53,7 @@ CONVS = {  # channels, or "half": the next convolution takes every second place
     "resnet19": (0.005, (128,) * 7 + ("half",) + (256,) * 6 + ("half",) + (512,) * 4),
 }
 COMPARED = ("akin", "sequential")
+LIMIT_S = {"akin": 600, "sequential": 60}  # of one network, drawing it among it
 WHOLE = ("vggsnn", "6conv2fc", "resnet19")  # measured only where asked for
 TAILS = {"vggsnn": (10,), "6conv2fc": (2048, 10), "resnet19": (256, 10)}
 TAILS |= {"vggsnn/2": (10,), "6conv2fc/4": (512, 10), "resnet19/4": (64, 10)}
@@ -96,7 +97,12 @@ def write(held: dict[str, Any]) -> None:
 def in_own_process(case: str, packer: str) -> dict[str, Any]:
     """The measures of a case, packed in a fresh process."""
     command = [sys.executable, __file__, "--one", case, "--packer", packer]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=LIMIT_S[packer]
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"ended after {LIMIT_S[packer]} s"}
     if done.returncode:
         return {"error": done.stderr.strip().splitlines()[-1]}
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -374,7 +380,7 @@ def _row(case: str, results: dict[str, Any]) -> list[str]:
         f"{mine['bound']:,}",
         ", ".join(mine["binding"]),
         f"{mine['cores'] - mine['bound']:,} ({mine['cores'] / mine['bound'] - 1:.0%})",
-        f"{simple['cores']:,}" if "cores" in simple else "error",
+        f"{simple['cores']:,}" if "cores" in simple else simple["error"],
         str(nengo.get("cores", nengo.get("error", ""))),
         f"{mine['seconds']}",
         f"{mine.get('processor_seconds', '')}",
