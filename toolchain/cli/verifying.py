@@ -105,8 +105,8 @@ def verify_command(
     where the spikes part, u and v on both sides, which population is wrong by itself, and what
     explains every bit of it. Exit code 0: equal; 1: not equal, or nothing was compared.
 
-    With --contract, the file says what is exact and what is measured by how much (docs/
-    verification.md). Exit code 0: every clause is kept; 1: one is broken.
+    With --contract, the file says what is exact and what is measured, by how much:
+    docs/verification.md. Exit code 0: every clause is kept; 1: one is broken.
     """
     if contract is not None:
         _refuse_beside_a_contract(context)
