@@ -18,11 +18,10 @@ EXAMPLE = ROOT / "examples" / "board_adapter.py"
 
 @pytest.fixture(autouse=True)
 def tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Workers find this tree, keep nothing outside the test, and compile nothing."""
+    """Workers find this tree, keep nothing outside the test."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     monkeypatch.delenv(remote_hosts.HOSTS_VARIABLE, raising=False)
 
 
