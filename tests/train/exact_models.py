@@ -99,7 +99,14 @@ def _layer(
     return Layer(
         name=grid.population,
         shape=(size,),
-        neuron=Neuron(kind="lif", dt=0.001, tau_mem_inv=300.0, tau_syn_inv=500.0, v_th=1.0),
+        neuron=Neuron(
+            kind="lif",
+            dt=0.001,
+            tau_mem_inv=300.0,
+            tau_syn_inv=500.0,
+            v_th=1.0,
+            detach_reset=bool(rng.integers(2)),
+        ),
         incoming=tuple(
             Synapses(
                 source=names[source],

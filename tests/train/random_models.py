@@ -19,6 +19,7 @@ def neuron(rng: np.random.Generator, kind: str | None = None) -> Neuron:
         tau_mem_inv=float(rng.uniform(0.1, 1)) / DT,
         tau_syn_inv=float(rng.uniform(0.1, 1)) / DT,
         v_th=float(rng.uniform(0.3, 2)),
+        detach_reset=bool(rng.integers(2)),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from toolchain.encoding import Encoding
 from toolchain.train.architectures import build
@@ -19,6 +21,7 @@ from toolchain.train.hidden import HIDDEN
 from toolchain.train.learner import (
     Learner,
     assert_masked,
+    clip,
     from_arrays,
     learning_rate,
     moments,
@@ -26,7 +29,7 @@ from toolchain.train.learner import (
     to_arrays,
 )
 from toolchain.train.loop import Setting, train_epoch
-from toolchain.train.model import Trained
+from toolchain.train.model import Trained, parameters
 from toolchain.train.model import trained as parts_of
 from toolchain.train.model_file import describe
 from toolchain.train.rewiring import first_strengths, rewire_all, start
@@ -234,3 +237,24 @@ def test_the_same_seed_starts_the_same_and_another_does_not():
         assert torch.equal(a.weight, b.weight)
         assert torch.equal(a.mask, b.mask)
         assert not torch.equal(a.mask, c.mask)
+
+
+@given(seed=st.integers(0, 99), norm=st.floats(0.01, 100))
+def test_gradients_of_what_exists_have_at_most_the_norm_asked_for(seed, norm):
+    learner, _ = begun(CONFIG, seed)
+    rng = np.random.default_rng(seed)
+    for parameter in parameters(learner.model).values():
+        parameter.grad = torch.from_numpy(rng.normal(0, 3, parameter.shape)).float()
+    before = {name: p.grad.clone() for name, p in parameters(learner.model).items()}
+
+    clip(learner, norm)
+
+    after = {name: p.grad for name, p in parameters(learner.model).items()}
+    masks = {f"{part.name}.weight": part.mask for part in layers(learner)}
+    sizes = [
+        torch.cat([(g * masks.get(n, 1)).flatten() for n, g in held.items()]).norm().item()
+        for held in (before, after)
+    ]
+    assert sizes[1] == pytest.approx(min(sizes[0], norm), rel=1e-5)
+    for name, gradient in before.items():  # all alike, those without a synapse among them
+        torch.testing.assert_close(after[name], gradient * (sizes[1] / sizes[0]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -24,6 +26,7 @@ def neurons(draw, kind=None):
         tau_mem_inv=draw(decay) / dt,
         tau_syn_inv=draw(decay) / dt,
         v_th=draw(st.floats(0.05, 4.0)),
+        detach_reset=draw(st.booleans()),
     )
 
 
@@ -122,3 +125,20 @@ def test_currents_may_lie_in_memory_in_any_order():
     fused, norse = (path(currents, torch.zeros(5), neuron) for path in NEURON_PATHS.values())
     assert torch.equal(fused, norse)
     assert fused.any()
+
+
+@pytest.mark.parametrize("path", NEURON_PATHS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_explode_through_the_reset_and_do_not_past_it(kind, path):
+    """v rests at -3: through the reset each step multiplies by 0.9 (1 + 3 / 4.1^2) = 1.06."""
+    neuron = Neuron(kind=kind, dt=0.001, tau_mem_inv=100, tau_syn_inv=1000, v_th=0.1)
+    currents, leak = torch.full((200, 1, 1), 0.0), torch.tensor([-3.0])
+    size = []
+    for detach_reset in (False, True):
+        _, (change, _) = gradients(
+            NEURON_PATHS[path], (currents, leak), torch.ones(currents.shape),
+            replace(neuron, detach_reset=detach_reset),
+        )  # fmt: skip
+        size.append(float(change.abs().max()))
+    assert size[0] > 1e2
+    assert size[1] < 1

@@ -323,6 +323,18 @@ def test_every_loss_learns(loss, config_file, tmp_path):
     assert summary.accuracy["validation"] > 0.5
 
 
+@pytest.mark.parametrize("key", ["detach_reset=true", "clip_norm=0.01"])
+def test_where_gradients_go_is_the_users_to_say(key, config_file, tmp_path):
+    config = read_config(config_file, [f"training.{key}", "training.batch_size=300"])
+    plain = read_config(config_file, ["training.batch_size=300"])
+    train(config, tmp_path / "one")
+    train(plain, tmp_path / "other")
+
+    one, other = history(tmp_path / "one"), history(tmp_path / "other")
+    assert [record["loss"] for record in one] != [record["loss"] for record in other]
+    assert len(one) == len(other)
+
+
 @pytest.mark.parametrize("method", ["deep-r", "grad-r", "stds"])
 def test_a_method_that_moves_at_every_step_resumes_to_the_same_bytes(config_file, tmp_path, method):
     config = read_config(config_file, [f"sparsity.method={method}", "data.train_samples=100"])

@@ -71,7 +71,17 @@ def train_command(
         bits = max(summary["exact"]["weight_bits"].values())
         chip = summary["exact"]["chip"]
         say(f"exact     on the integers of {chip}, weights of {bits} bits: map it as it is")
+    if "fell_apart" in summary:
+        say(f"note      {_apart(**summary['fell_apart'])}")
     say(f"run       {out}\nnext      snn-deploy map {out} --chip loihi1 --out ARTIFACT")
+
+
+def _apart(epoch: int, least: float, last: float) -> str:
+    return (
+        f"training fell apart after epoch {epoch}: the loss was {least:.3f} there and {last:.3f} at"
+        "\n          the end. Try --set training.detach_reset=true, training.clip_norm=1 or a lower"
+        "\n          training.learning_rate (docs/methods.md says why)"
+    )
 
 
 def train(

@@ -16,6 +16,12 @@ class TrainingConfig(Table):
     batch_size: Count = 32  # of all processes together, under torchrun
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.005
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0  # AdamW's, on weights only
+    # Gradients go past the neurons' reset, not through it. Through it, as in norse, they explode
+    # where v lies well below 0 for many timesteps; docs/methods.md, "Training that falls apart".
+    detach_reset: bool = False
+    # Gradients are scaled down to this norm, all together, where theirs is larger (Pascanu et al.
+    # 2013, arXiv 1211.5063). Default: never.
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
     loss: Literal["cross-entropy", "mean-square", "tet"] = "cross-entropy"
     # Of products, all else is float32. bfloat16 pays where a processor has units for it: AMX, GPUs.
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -157,7 +157,7 @@ def _layer(
         grid,
         _whole_bias(layer, grid).view(layer.shape),
         layer.shape,
-        trained_decay_v=layer.neuron.decay_v,
+        neuron=layer.neuron,
     )
     if on_states is not None:
         found, u, v = exact_neurons.states(arriving, loop, p)

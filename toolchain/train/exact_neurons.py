@@ -25,6 +25,7 @@ from torch import Tensor
 
 from toolchain import arithmetic
 from toolchain.grid import Grid
+from toolchain.train.model import Neuron
 from toolchain.train.neurons import each_part
 
 FULL = 2**arithmetic.DECAY_BITS
@@ -43,6 +44,7 @@ class Registers:
     bias: Tensor  # whole numbers, mantissa << exponent; gradients go to it
     unit: Tensor  # float64: u and v in the trained network's units = integer * unit
     trained_decay_v: float  # m: norse's v in that network's units of v
+    detach_reset: bool = False  # gradients go past the reset, not through it (`model.Neuron`)
 
 
 class State(NamedTuple):
@@ -52,9 +54,7 @@ class State(NamedTuple):
     v: Tensor
 
 
-def registers(
-    grid: Grid, bias: Tensor, shape: tuple[int, ...], *, trained_decay_v: float
-) -> Registers:
+def registers(grid: Grid, bias: Tensor, shape: tuple[int, ...], *, neuron: Neuron) -> Registers:
     """The registers of a population of this shape; `bias` (*shape) in whole numbers."""
     return Registers(
         decay_u=grid.decay_u,
@@ -63,7 +63,8 @@ def registers(
         threshold=torch.from_numpy(grid.threshold).view(shape),
         bias=bias,
         unit=torch.from_numpy(grid.unit).view(shape),
-        trained_decay_v=trained_decay_v,
+        trained_decay_v=neuron.decay_v,
+        detach_reset=neuron.detach_reset,
     )
 
 
@@ -80,7 +81,7 @@ def step(x: Tensor, state: State, p: Registers) -> tuple[Tensor, State]:
     excess = over * p.unit * p.trained_decay_v
     slope = (1 + excess.detach().abs()) ** -2
     z = (over > 0).to(x.dtype).detach() + slope * (excess - excess.detach())
-    return z, State(u=u, v=v - z * v)
+    return z, State(u=u, v=v - (z.detach() if p.detach_reset else z) * v)
 
 
 def _shifted(x: Tensor, p: Registers) -> Tensor:
@@ -234,7 +235,8 @@ class _Backward:
         self._v, self._i = (np.zeros(self._sums.size, np.float32) for _ in range(2))
         keep_u = (FULL - p.decay_u - arithmetic.DECAY_U_OFFSET) / FULL
         keep_v = (FULL - p.decay_v) / FULL
-        self._numbers = tuple(np.float32(n) for n in (keep_u, keep_v, p.trained_decay_v))
+        through = not p.detach_reset
+        self._numbers = tuple(np.float32(n) for n in (keep_u, keep_v, p.trained_decay_v, through))
         self._p = p
 
     @property
@@ -316,7 +318,7 @@ def _forward(arriving, bias, threshold, u, v, trace, spikes, numbers, start, sto
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _step_back(incoming, trace, threshold, unit, current, v, i, arriving, leak, numbers):  # type: ignore[no-untyped-def]  # pragma: no cover
-    keep_u, keep_v, m = numbers
+    keep_u, keep_v, m, through = numbers
     zero, one = np.float32(0), np.float32(1)
     for n in range(len(v)):
         over = trace[n] - threshold[n]
@@ -324,7 +326,7 @@ def _step_back(incoming, trace, threshold, unit, current, v, i, arriving, leak, 
         x = np.float32(over) * unit[n]
         z = one if over > 0 else zero
         slope = one + abs(x)
-        back = v[n] * (one - z) + (incoming[n] - v[n] * w) / (slope * slope)
+        back = v[n] * (one - z) + (incoming[n] - through * v[n] * w) / (slope * slope)
         moved = m * back
         arrived = keep_u * i[n] + moved
         v[n] = keep_v * back

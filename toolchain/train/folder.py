@@ -43,10 +43,11 @@ class Summary:
     sops: dict[str, float]  # synaptic operations per test sample: "total", and by population
     layers: list[dict[str, Any]]
     exact: dict[str, Any] | None = None  # of a run that ended on the chip's integers
+    fell_apart: dict[str, Any] | None = None  # of a run that did: `records.Fall`
 
     def as_table(self) -> dict[str, Any]:
         """What summary.json holds."""
-        held = {name: value for name, value in asdict(self).items() if name != "exact" or value}
+        held = {name: value for name, value in asdict(self).items() if value is not None}
         return {"schema": SCHEMA, "schema_version": 2, "finished": True, **held}
 
 

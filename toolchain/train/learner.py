@@ -63,6 +63,16 @@ def learning_rate(base: float, step: int, steps: int) -> float:
     return base / 2 * (1 + cos(pi * step / steps))
 
 
+def clip(learner: Learner, norm: float) -> None:
+    """Scale all gradients down alike where those of what exists have a larger norm than this."""
+    masks = {f"{part.name}.weight": part.mask for part in trained(learner.model)}
+    held = {n: p.grad for n, p in parameters(learner.model).items() if p.grad is not None}
+    there = [grad * masks[name] if name in masks else grad for name, grad in held.items()]
+    scale = norm / torch.nn.utils.get_total_norm(there).clamp(min=norm)
+    for grad in held.values():
+        grad *= scale
+
+
 def follow_gradients(learner: Learner, *, momentum: float) -> dict[str, Tensor]:
     """Let growth's momentum see the dense gradients, which are given back; mask them for learning.
 

@@ -17,7 +17,7 @@ from toolchain.train.config import TrainConfig
 from toolchain.train.data import Dataset, Samples
 from toolchain.train.exact import Grids
 from toolchain.train.forward import Learning, folded, forward
-from toolchain.train.learner import Learner, is_finite, learning_rate
+from toolchain.train.learner import Learner, clip, is_finite, learning_rate
 from toolchain.train.losses import LOSSES
 from toolchain.train.model import Model, parameters, trained
 from toolchain.train.rewiring import Moved, learn, rewire_all
@@ -137,6 +137,8 @@ def _learn(
     loss, right = _gradients(learner, setting, chosen, epoch=epoch, step=step)
     _refuse_nan(loss, "the loss is", epoch, progress.batches + 1)
     _average(learner.model, world)
+    if config.training.clip_norm is not None:
+        clip(learner, config.training.clip_norm)
     rate = setting.rate(step)
     moved = learn(learner, setting.course, config, rate=rate, at=step + 1)
     if setting.grids is not None:

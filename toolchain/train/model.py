@@ -26,6 +26,8 @@ class Neuron:
     """A norse neuron's parameters, in norse's words; v_reset and the first state are 0.
 
     The surrogate gradient is norse's "super", 1 / (1 + |v - v_th|)^2 (norse 1.1.0 ignores alpha).
+    It is led through the reset, too, as norse does, or past it: there it grows with every timestep
+    at which v lies well below 0 (Zenke and Vogels 2021, Neural Computation 33(4), detach it).
     """
 
     kind: Literal["lif", "lifbox"]
@@ -33,6 +35,7 @@ class Neuron:
     tau_mem_inv: float  # 1/s; dt * tau_mem_inv in (0, 1]
     tau_syn_inv: float  # 1/s; dt * tau_syn_inv in (0, 1]; lifbox has no synaptic current
     v_th: float  # threshold, > 0
+    detach_reset: bool = False  # gradients go past the reset, not through it
 
     @property
     def decay_u(self) -> float:

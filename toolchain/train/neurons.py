@@ -7,8 +7,9 @@ norse 1.1.0, lif_feed_forward_step, with m = dt * tau_mem_inv, s = dt * tau_syn_
     z[t] = w[t] - v_th > 0                           v[t] = (1 - z[t]) w[t]
 
 lif_box_feed_forward_step has no i: w[t] = v[t-1] + m ((x[t] + v_leak) - v[t-1]). The same float32
-operations in the same order, so the same bits. The way back is norse's own, through the reset too,
-with dz/dw = 1 / (1 + |w - v_th|)^2 ("super": Zenke and Ganguli 2018, section 3.3.2).
+operations in the same order, so the same bits. The way back is norse's own, through the reset too
+unless the neuron says otherwise: then z[t] in v[t] counts as a constant. dz/dw is
+1 / (1 + |w - v_th|)^2 ("super": Zenke and Ganguli 2018, section 3.3.2).
 norse's letters (i, v, z) are used here only; elsewhere they are u, v, s.
 """
 
@@ -37,6 +38,7 @@ with warnings.catch_warnings():
         LIFBoxParameters,
         lif_box_feed_forward_step,
     )
+    from norse.torch.functional.superspike import super_fn
 
 FloatArray = NDArray[np.float32]
 
@@ -95,8 +97,10 @@ def norse_recurrent_spikes(
 def _norse_step(
     current: Tensor, v_leak: Tensor, neuron: Neuron
 ) -> tuple[Callable[..., tuple[Tensor, Any]], Any]:
-    """norse's function of one step, and the state before the first."""
+    """norse's function of one step, and the state before the first; ours past the reset."""
     zero = torch.zeros_like(current)
+    if neuron.detach_reset:
+        return partial(_detached_step, v_leak=v_leak, neuron=neuron), (zero, zero)
     shared: dict[str, Any] = {
         "tau_mem_inv": neuron.tau_mem_inv,
         "v_leak": v_leak,
@@ -109,6 +113,21 @@ def _norse_step(
         return partial(lif_box_feed_forward_step, p=box, dt=neuron.dt), LIFBoxFeedForwardState(zero)
     lif = LIFParameters(tau_syn_inv=neuron.tau_syn_inv, **shared)
     return partial(lif_feed_forward_step, p=lif, dt=neuron.dt), LIFFeedForwardState(v=zero, i=zero)
+
+
+def _detached_step(
+    current: Tensor, state: tuple[Tensor, Tensor], *, v_leak: Tensor, neuron: Neuron
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """norse's step but for the way back: (spikes, (v, i))."""
+    v, i = state
+    m = neuron.dt * neuron.tau_mem_inv
+    if neuron.kind == "lifbox":
+        w, after = v + m * ((current + v_leak) - v), i
+    else:
+        j = i + current
+        w, after = v + m * ((v_leak - v) + j), j + -neuron.dt * neuron.tau_syn_inv * j
+    z = super_fn(w - neuron.v_th)
+    return z, ((1 - z.detach()) * w, after)
 
 
 def fused_spikes(currents: Tensor, v_leak: Tensor, neuron: Neuron) -> Tensor:
@@ -226,7 +245,7 @@ class _Backward:
     def steps(self, first: int, last: int) -> None:
         """Timesteps last - 1 down to first."""
         incoming, trace, currents = (rows[first:last] for rows in self._rows)
-        numbers = _numbers(self._neuron)
+        numbers = (*_numbers(self._neuron), np.float32(not self._neuron.detach_reset))
 
         def part(start: int, stop: int) -> None:
             _BACKWARD[self._neuron.kind](
@@ -306,14 +325,14 @@ def _lifbox_forward(currents, leak, v, i, trace, spikes, numbers, start, stop): 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _lif_step_back(incoming, trace, v, i, currents, leak, numbers):  # type: ignore[no-untyped-def]  # pragma: no cover
-    m, s, v_th = numbers
+    m, s, v_th, through = numbers
     zero, one = np.float32(0), np.float32(1)
     for n in range(len(v)):
         w = trace[n]
         x = w - v_th
         z = one if x > zero else zero
         slope = one + abs(x)
-        back = v[n] * (one - z) + (incoming[n] - v[n] * w) / (slope * slope)
+        back = v[n] * (one - z) + (incoming[n] - through * v[n] * w) / (slope * slope)
         moved = m * back
         arrived = i[n] + s * i[n] + moved
         v[n] = back - moved
@@ -335,14 +354,14 @@ def _lif_backward(incoming, trace, v, i, currents, leak, numbers, start, stop): 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _lifbox_step_back(incoming, trace, v, currents, leak, numbers):  # type: ignore[no-untyped-def]  # pragma: no cover
-    m, _, v_th = numbers
+    m, _, v_th, through = numbers
     zero, one = np.float32(0), np.float32(1)
     for n in range(len(v)):
         w = trace[n]
         x = w - v_th
         z = one if x > zero else zero
         slope = one + abs(x)
-        back = v[n] * (one - z) + (incoming[n] - v[n] * w) / (slope * slope)
+        back = v[n] * (one - z) + (incoming[n] - through * v[n] * w) / (slope * slope)
         moved = m * back
         v[n] = back - moved
         currents[n] = moved

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from toolchain.train.checkpoint import Progress, Record
@@ -10,6 +12,15 @@ from toolchain.train.loop import Setting, evaluate
 from toolchain.train.model import Model, Trained, trained
 from toolchain.train.pq import pq_index
 from toolchain.train.stopping import STOP_RULES, Seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fall:
+    """A training that fell apart: mean losses of epochs."""
+
+    epoch: int  # of the least loss, from 1
+    least: float
+    last: float  # of the last epoch on real numbers
 
 
 def record_of(
@@ -90,6 +101,17 @@ def best_of(history: list[Record]) -> Record:
     best = [record for at, record in enumerate(history) if is_best(record, history[:at])]
     assert best, "the last rewiring reaches the final density, and an epoch follows it"
     return best[-1]
+
+
+def fell_apart(history: list[Record]) -> Fall | None:
+    """Whether training lost again more than half of what it had gained, and never won it back."""
+    losses = [record["loss"] for record in history if "exact" not in record]
+    if not losses:
+        return None
+    least, last = min(losses), losses[-1]
+    if last - least <= (losses[0] - least) / 2 or last == least:
+        return None
+    return Fall(epoch=losses.index(least) + 1, least=least, last=last)
 
 
 def line(record: Record) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ from toolchain.train.model import INPUT, Model, trained
 from toolchain.train.model_file import mapped
 from toolchain.train.phase import learn_phase
 from toolchain.train.predict import deployed, spikes_of
-from toolchain.train.records import best_of
+from toolchain.train.records import best_of, fell_apart
 from toolchain.train.rewiring import first_strengths, start
 from toolchain.train.schedule import Course, course
 from toolchain.train.session import OutOfTimeError, Paused, Session, repeatable
@@ -143,12 +143,22 @@ def _first_state(
         model = build(config.network, dataset.shape, dataset.classes, rng)
         setting = _setting(config, dataset, session, model)
         start(model, setting.course, rng)
+    model = _learning(model, config)
     if session.world.writes:
         write_json(session.out / "config.json", config_table(config))
         write_structure(session.out, model)
     model = mapped(model, lambda tensor: tensor.to(config.training.device))
     learner = new_learner(model, config, first_strengths(model, setting.course, config))
     return Checkpoint(learner=learner, history=[], progress=Progress()), setting
+
+
+def _learning(model: Model, config: TrainConfig) -> Model:
+    """The same model; its gradients go where the configuration wants them."""
+    layers = (
+        replace(layer, neuron=replace(layer.neuron, detach_reset=config.training.detach_reset))
+        for layer in model.layers
+    )
+    return replace(model, layers=tuple(layers))
 
 
 def _taken_up(run: Path, dataset: Dataset) -> Model:
@@ -189,6 +199,7 @@ def _finish(history: list[Record], setting: Setting, session: Session) -> Summar
         codec.write(replace(held.quantized, encoding=network.encoding), out, "quantized")
     write_raster(out / "stimulus.npz", stimulus)
     write_raster(out / "calibration.npz", training_spikes(setting.dataset, _CALIBRATION))
+    fall = fell_apart(history)
     best = best_of(history if setting.grids is None else history[setting.first :])
     summary = Summary(
         accuracy={"validation": best["accuracy"]["validation"], "test": tested},
@@ -203,6 +214,7 @@ def _finish(history: list[Record], setting: Setting, session: Session) -> Summar
         sops=operations(network, stimulus, spikes),
         layers=_layers(held.model, network, spikes),
         exact=None if setting.grids is None else exact_story(setting),
+        fell_apart=None if fall is None else asdict(fall),
     )
     write_json(out / "summary.json", summary.as_table())
     return summary
