@@ -8,7 +8,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -169,9 +169,8 @@ def _remove_leftovers(out: Path) -> None:
 def read_summary(out: Path) -> Summary:
     """The summary of a finished run; FileError where there is none."""
     table = read_json(out / "summary.json", schema=SCHEMA)
-    names = list(Summary.__dataclass_fields__)
-    table.setdefault("exact", None)
-    missing = [name for name in names if name not in table]
+    known = fields(Summary)
+    missing = [f.name for f in known if f.name not in table and f.default is MISSING]
     if missing:
         raise FileError(f"{out / 'summary.json'}: key '{missing[0]}' is missing; train again")
-    return Summary(**{name: table[name] for name in names})
+    return Summary(**{field.name: table[field.name] for field in known if field.name in table})
