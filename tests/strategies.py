@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
@@ -18,6 +19,7 @@ from scipy.sparse import coo_array, csr_array
 from tests.shown import RATES, Draw, IntArray, encoded_samples, encodings, seeds, stimuli
 from toolchain.arithmetic import ACTIVATION_LIMIT, weight_range, weight_step
 from toolchain.artifact import Artifact, make_artifact
+from toolchain.errors import DoesNotFitError
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.assemble import assemble
 from toolchain.mapper.pipeline import pack
@@ -91,6 +93,15 @@ def place(network: QuantizedNetwork, profile: HardwareProfile, *, packer: str = 
     """A quantized network on a chip, without the quantizer."""
     packed, bounds = pack(network, profile, packer)
     return make_artifact(profile, assemble(network, packed, bounds, dropped=0, trained=""))
+
+
+def place_if_it_fits(network: QuantizedNetwork, profile: HardwareProfile) -> Artifact:
+    """The same; a draw that no packing holds does not count."""
+    try:
+        return place(network, profile)
+    except DoesNotFitError:
+        assume(False)
+        raise
 
 
 def first_difference(one: Recording, other: Recording) -> str:

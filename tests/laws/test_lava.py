@@ -19,13 +19,13 @@ from tests.strategies import (
     first_difference,
     neurons,
     place,
+    place_if_it_fits,
     rows,
     side_by_side,
     synapses,
 )
 from toolchain.artifact import Artifact
 from toolchain.backends import get_backend
-from toolchain.errors import DoesNotFitError
 from toolchain.hardware import find_profile
 from toolchain.network import Input, QuantizedNetwork
 from toolchain.raster import Raster
@@ -35,7 +35,6 @@ pytestmark = pytest.mark.lava
 TINY = find_profile("tiny")
 NARROW = cramped(TINY)
 MOST_CORES = 16
-# Slow: it was once seen to hang, and then takes its whole patience (docs/decisions/0017).
 ASYNC = pytest.param("lava-async", marks=pytest.mark.slow)
 MODES = ("lava", ASYNC, "lava-cores")
 BY_LAYERS = ("lava", ASYNC)
@@ -50,11 +49,7 @@ by_every_mode = pytest.mark.parametrize("mode", MODES)
 def runs(draw: st.DrawFn) -> tuple[Artifact, Raster]:
     """An artifact of at most 16 cores, several of them where it can be, and a stimulus."""
     case: Case = draw(cases(largest=9))
-    try:
-        artifact = place(case.network, draw(st.sampled_from([NARROW, TINY])))
-    except DoesNotFitError:
-        assume(False)
-        raise
+    artifact = place_if_it_fits(case.network, draw(st.sampled_from([NARROW, TINY])))
     assume(len(artifact.cores) <= MOST_CORES)
     return artifact, case.stimulus
 

@@ -40,8 +40,10 @@ def main() -> None:
 def work(folder: Path) -> None:
     """Run all samples; what is recorded lies in the folder's files when this returns."""
     import_lava()
+    from toolchain.backends.lava_actors import hear_actors_together
     from toolchain.backends.lava_network import LavaNetwork
 
+    hear_actors_together()
     request = read_request(folder)
     network = LavaNetwork(read_artifact(folder / "artifact"), folder, request)
     _report(folder, 0, request)
