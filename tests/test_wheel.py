@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 from toolchain.hardware import profile_names
+from toolchain.outline import outline_names
 
 ROOT = Path(__file__).parents[1]
+
+
+def every_chip() -> list[str]:
+    return [*profile_names(), *outline_names()]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_what_is_not_python(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
 
-    assert {f"toolchain/hw_profiles/{name}.toml" for name in profile_names()} <= names
+    assert {f"toolchain/hw_profiles/{name}.toml" for name in every_chip()} <= names
     assert "toolchain/cli/digits.toml" in names
     assert "toolchain/report/report.html.j2" in names
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
@@ -42,4 +47,4 @@ def test_an_empty_environment_lists_the_chips(wheel: Path, tmp_path: Path) -> No
     command = [str(tmp_path / "env" / "bin" / "snn-deploy"), "chips", "list", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
 
-    assert [chip["name"] for chip in json.loads(done.stdout)["chips"]] == profile_names()
+    assert [chip["name"] for chip in json.loads(done.stdout)["chips"]] == every_chip()

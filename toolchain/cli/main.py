@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from toolchain import __version__
+from toolchain.cli.interrupts import remembered
 from toolchain.cli.lazy import LazyGroup
 
 # name -> (module.function, what it does), imported when the command is called.
@@ -111,7 +112,8 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; every error becomes one clear message and an exit code."""
     try:
-        return int(group.main(arguments, prog_name="snn-deploy", standalone_mode=False) or 0)
+        with remembered():
+            return int(group.main(arguments, prog_name="snn-deploy", standalone_mode=False) or 0)
     except click.exceptions.Exit as over:
         return over.exit_code
     except click.ClickException as problem:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from toolchain.cli.interrupts import raise_lost
 from toolchain.errors import Violation
 from toolchain.files import to_json
 
@@ -124,6 +125,7 @@ class Watcher:
 
     def __call__(self, what: str, done: int, of: int, text: str = "") -> None:
         """Something is done so far; `of` is 0 where nobody knows how much there is."""
+        raise_lost()
         if self.bars:
             self._move_bar(what, done, of, text)
         else:
