@@ -51,7 +51,7 @@ read.
 
 Compiled code is kept beside the installed modules, or, where that folder cannot be written, in the
 user's cache folder; `NUMBA_CACHE_DIR` chooses another. Where none can be written, every process
-compiles anew, some ten seconds. There is no numba thread pool: threads are Python's, the loops
+compiles anew, some five seconds. There is no numba thread pool: threads are Python's, the loops
 release its lock, and a wheel's first run is like any other.
 
 # Measured

@@ -24,7 +24,7 @@ HOMES = {  # the only places that know these
     "distributed": "backends/remote_crew.py",
     "h5py": "interchange/",
     "onnx": "interchange/",
-    "numba": ("backends/simulator_", "mapper/", "train/"),
+    "numba": ("backends/simulator_", "mapper/", "train/", "cli/compiling.py"),
     "llvmlite": ("backends/simulator_", "train/"),
 }
 ENTRANCE = "__main__.py"  # python -m toolchain

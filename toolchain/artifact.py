@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -340,16 +340,7 @@ def reassemble(image: Image) -> tuple[QuantizedProjection, ...]:
         where = (target[mine], source[mine])
         weights = coo_array((weight[mine], where), shape=original.weights.shape).tocsr()
         weights.sum_duplicates()
-        parts.append(
-            QuantizedProjection(
-                source=original.source,
-                target=original.target,
-                weights=weights,
-                delay=original.delay,
-                weight_exponent=original.weight_exponent,
-                weight_bits=original.weight_bits,
-            )
-        )
+        parts.append(replace(original, weights=weights))
     return tuple(parts)
 
 

@@ -179,13 +179,19 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return np.ctypeslib.as_array((kind * int(count)).from_address(int(address)))
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def _compiled(function: Callable[..., Any], **more: bool) -> Callable[..., Any]:
     """Compiled once and kept on disk; where no folder for that can be written, for this process."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    options |= more
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba's "cannot cache function: no locator available"
         return numba.njit(**options)(function)
+
+
+def _inner(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, for other loops alone: what Python needs to call it takes as long to compile."""
+    return _compiled(function, no_cpython_wrapper=True)
 
 
 @_compiled
@@ -266,11 +272,12 @@ def run_stage(  # type: ignore[no-untyped-def]  # pragma: no cover
                     keep_u / _ONE, keep_v / _ONE, spikes[sample, t, start:stop],
                 )  # fmt: skip
             if len(u_trace):
-                u_trace[sample, t] = u
-                v_trace[sample, t] = v
+                for n in range(neurons):
+                    u_trace[sample, t, n] = u[n]
+                    v_trace[sample, t, n] = v[n]
 
 
-@_compiled
+@_inner
 def _list(place, neurons, listed):  # type: ignore[no-untyped-def]  # pragma: no cover
     """List which of the neurons whose bytes begin at this address spike; how many.
 
@@ -286,7 +293,7 @@ def _list(place, neurons, listed):  # type: ignore[no-untyped-def]  # pragma: no
     return count
 
 
-@_compiled
+@_inner
 def _add_rows(rows, sources, listed, count, shift, a):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Add the rows of those that spike to `a`, block of targets by block."""
     place, into = np.int64(rows.ctypes.data), np.int64(a.ctypes.data)
@@ -297,7 +304,7 @@ def _add_rows(rows, sources, listed, count, shift, a):  # type: ignore[no-untype
             add_rows(here, names, first, min(first + AT_ONCE, count), shift, there)
 
 
-@_compiled
+@_inner
 def _add_lists(pointers, targets, weights, listed, count, a):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Add the synapses of those that spike to `a`, one by one."""
     for place in range(count):
@@ -306,7 +313,7 @@ def _add_lists(pointers, targets, weights, listed, count, a):  # type: ignore[no
             a[np.uint64(targets[synapse])] += weights[synapse]
 
 
-@_compiled
+@_inner
 def _kept(state, keep):  # type: ignore[no-untyped-def]  # pragma: no cover
     """sign(state) * (|state| * keep >> 12), in real numbers: no product has more than 36 bits.
 
@@ -316,7 +323,7 @@ def _kept(state, keep):  # type: ignore[no-untyped-def]  # pragma: no cover
     return np.int32(np.float64(state) * keep)
 
 
-@_compiled
+@_inner
 def _update(u, v, a, bias, threshold, keep_u, keep_v, spikes):  # type: ignore[no-untyped-def]  # pragma: no cover
     """One timestep of a population; keep_u and keep_v are shares, k / 4096."""
     for n in range(len(u)):

@@ -16,6 +16,7 @@ from toolchain.backends import get_backend
 from toolchain.cli.diagnosing import show_verdict
 from toolchain.cli.inputs import read_network
 from toolchain.cli.mapping import show_mapping
+from toolchain.cli.options import path_option
 from toolchain.cli.output import Watcher, exit_with, json_option, say, say_json, share
 from toolchain.cli.reporting import write_html
 from toolchain.cli.traffic import at_work, measuring, show_work
@@ -46,11 +47,10 @@ _LEFT = {
 
 
 @click.command("demo")
-@click.option(
+@path_option(
     "--out",
     default="demo",
     show_default=True,
-    type=click.Path(path_type=Path),
     help="The folder that the demo fills; an earlier demo there is replaced.",
 )
 @click.option(

@@ -8,6 +8,7 @@ import click
 
 from toolchain.artifact import read_artifact
 from toolchain.cli.inputs import check_out
+from toolchain.cli.options import artifact_argument, path_argument, path_option
 from toolchain.cli.output import json_option, say, say_json
 from toolchain.encoding import encode
 from toolchain.errors import InputError
@@ -16,11 +17,9 @@ from toolchain.samples import read_samples
 
 
 @click.command("encode")
-@click.argument("artifact", metavar="ART", type=click.Path(path_type=Path))
-@click.argument("samples", metavar="SAMPLES.npz", type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="The stimulus to write, .npz."
-)
+@artifact_argument
+@path_argument("samples", "SAMPLES.npz")
+@path_option("--out", required=True, help="The stimulus to write, .npz.")
 @json_option
 def encode_command(artifact: Path, samples: Path, out: Path, as_json: bool) -> None:
     """Turn raw samples into a stimulus, by the encoding that the artifact carries.

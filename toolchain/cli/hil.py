@@ -18,6 +18,15 @@ from toolchain.backends.remote_hosts import HOSTS_VARIABLE, Hosts, name_hosts, r
 from toolchain.backends.remote_recording import read_recording, who_ran
 from toolchain.backends.remote_worker import work
 from toolchain.cli.inputs import check_out, read_stimulus
+from toolchain.cli.options import (
+    Decorator,
+    artifact_argument,
+    backend_option,
+    path_argument,
+    path_option,
+    samples_option,
+    stimulus_option,
+)
 from toolchain.cli.output import Watcher, exit_with, json_option, say, say_json, share, show, table
 from toolchain.cli.remote import hosts_option, say_lost, say_ran, tell
 from toolchain.errors import InputError
@@ -27,14 +36,14 @@ from toolchain.verify.agreement import Tally
 LOCAL = [name for name in BACKENDS if name != "remote"]
 
 
+def _against_option(default: str) -> Decorator:
+    text = "The backend on this machine that says what is expected."
+    return backend_option("--against", default, text, LOCAL)
+
+
 @click.command("hil")
-@click.argument("artifact", metavar="ART", type=click.Path(path_type=Path))
-@click.option(
-    "--stimulus",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="An .npz: bool (samples, timesteps, neurons) under the input's name, and labels.",
-)
+@artifact_argument
+@stimulus_option
 @hosts_option
 @click.option(
     "--host",
@@ -52,18 +61,11 @@ LOCAL = [name for name in BACKENDS if name != "remote"]
 @click.option("--chunk", "chunk_samples", type=int, help="Samples sent together.  [default: 32]")
 @click.option("--timeout", "timeout_s", type=float, help="Seconds for a chunk.  [default: 120]")
 @click.option("--tries", type=int, help="Of a chunk, and of a host in a row.  [default: 3]")
-@click.option(
-    "--against",
-    type=click.Choice(LOCAL),
-    default="simulator",
-    show_default=True,
-    help="The backend on this machine that says what is expected.",
-)
-@click.option("--samples", type=click.IntRange(min=1), help="Use the first so many samples only.")
-@click.option(
+@_against_option("simulator")
+@samples_option
+@path_option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
     metavar="REC",
     help="Folder of the recording; an interrupted one goes on where it stopped.",
 )
@@ -248,20 +250,9 @@ def _say_summary(summary: Summary) -> None:
 
 
 @click.command("replay")
-@click.argument("recording", metavar="REC", type=click.Path(path_type=Path))
-@click.option(
-    "--against",
-    type=click.Choice(LOCAL),
-    default="reference",
-    show_default=True,
-    help="The backend on this machine that says what is expected.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="FILE.npz",
-    help="Write the recorded raster, as 'run' does.",
-)
+@path_argument("recording", "REC")
+@_against_option("reference")
+@path_option("--out", metavar="FILE.npz", help="Write the recorded raster, as 'run' does.")
 @json_option
 def replay_command(recording: Path, against: str, out: Path | None, as_json: bool) -> None:
     """Judge a recording of 'snn-deploy hil' again, with no board and no network.
@@ -292,10 +283,9 @@ def replay_command(recording: Path, against: str, out: Path | None, as_json: boo
 
 
 @click.command("worker")
-@click.option(
+@path_option(
     "--adapter",
     "file",
-    type=click.Path(path_type=Path),
     metavar="FILE.py",
     help="The board's adapter: a file with run and why_unavailable.",
 )

@@ -9,6 +9,7 @@ import click
 from toolchain.artifact import read_artifact
 from toolchain.cli.inputs import read_mappable
 from toolchain.cli.interchange import tell_export, tell_import
+from toolchain.cli.options import network_out_option, path_argument
 from toolchain.cli.output import json_option
 from toolchain.cli.rooms import interchange_room
 from toolchain.errors import DoesNotFitError, InputError
@@ -18,8 +19,8 @@ from toolchain.network import QuantizedNetwork
 
 
 @click.command("netx")
-@click.argument("file", metavar="FILE.net", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The network's folder.")
+@path_argument("file", "FILE.net")
+@network_out_option
 @click.option(
     "--shape",
     metavar="C,H,W",
@@ -68,8 +69,8 @@ def extents(text: str | None) -> tuple[int, ...] | None:
 
 
 @click.command("netx")
-@click.argument("source", metavar="ARTIFACT|RUN|NETWORK", type=click.Path(path_type=Path))
-@click.argument("file", metavar="FILE.net", type=click.Path(path_type=Path))
+@path_argument("source", "ARTIFACT|RUN|NETWORK")
+@path_argument("file", "FILE.net")
 @click.option("--chip", metavar="NAME|FILE.toml", help="Whose integers; an artifact knows its own.")
 @json_option
 def export_command(source: Path, file: Path, chip: str | None, as_json: bool) -> None:

@@ -8,13 +8,14 @@ import click
 
 from toolchain.cli.inputs import read_mappable
 from toolchain.cli.interchange import tell_export, tell_import
+from toolchain.cli.options import network_out_option, path_argument
 from toolchain.cli.output import json_option
 from toolchain.cli.rooms import interchange_room
 
 
 @click.command("nir")
-@click.argument("file", metavar="FILE.nir", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The network's folder.")
+@path_argument("file", "FILE.nir")
+@network_out_option
 @click.option("--dt", type=float, help="Seconds per timestep. NIR does not say it.")
 @click.option(
     "--reset",
@@ -52,8 +53,8 @@ def import_command(
 
 
 @click.command("nir")
-@click.argument("network", metavar="RUN|NETWORK", type=click.Path(path_type=Path))
-@click.argument("file", metavar="FILE.nir", type=click.Path(path_type=Path))
+@path_argument("network", "RUN|NETWORK")
+@path_argument("file", "FILE.nir")
 @click.option(
     "--dt",
     type=float,

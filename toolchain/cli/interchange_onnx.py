@@ -11,6 +11,7 @@ from toolchain import codec
 from toolchain.artifact import Artifact, read_artifact
 from toolchain.cli.inputs import read_network
 from toolchain.cli.interchange import tell_export
+from toolchain.cli.options import network_out_option, path_argument, path_option
 from toolchain.cli.output import Watcher, json_option, say, say_json, share, show, table
 from toolchain.cli.rooms import interchange_room
 from toolchain.errors import InputError
@@ -20,18 +21,17 @@ _FORMS = ("scan", "step", "float")  # onnx_format.FORMS: the room is imported wh
 
 
 @click.command("onnx")
-@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
-@click.option(
+@path_argument("source", "FILE")
+@path_option(
     "--calibrate",
     required=True,
     metavar="DATA.npz",
-    type=click.Path(path_type=Path),
     help="Raw samples: integers under `values`, and `labels` where known. A few hundred do.",
 )
 @click.option(
     "--timesteps", required=True, type=click.IntRange(min=1), help="Of a sample's rate code."
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The network's folder.")
+@network_out_option
 @click.option(
     "--range",
     "limits",
@@ -145,8 +145,8 @@ def _show(converted: Any, notes: tuple[str, ...], out: Path, source: Path) -> No
 
 
 @click.command("onnx")
-@click.argument("network", metavar="ART|RUN", type=click.Path(path_type=Path))
-@click.argument("out", metavar="FILE", type=click.Path(path_type=Path))
+@path_argument("network", "ART|RUN")
+@path_argument("out", "FILE")
 @click.option(
     "--form",
     type=click.Choice(_FORMS),

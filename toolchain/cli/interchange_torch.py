@@ -10,6 +10,7 @@ import numpy as np
 
 from toolchain.cli.interchange import tell_import
 from toolchain.cli.interchange_netx import extents
+from toolchain.cli.options import network_out_option, path_option
 from toolchain.cli.output import json_option, say
 from toolchain.cli.rooms import interchange_room, train_room
 from toolchain.errors import InputError
@@ -27,10 +28,9 @@ _RATES = (0.05, 0.8)  # of the example's spikes, from the first sample to the la
     help="The shape of one timestep's input, without samples: the module is followed with it, and"
     " run on random spikes of it.",
 )
-@click.option(
+@path_option(
     "--state",
     metavar="FILE.pth|FILE.safetensors",
-    type=click.Path(path_type=Path),
     help="The module's trained state dict. Nothing in it is run.",
 )
 @click.option(
@@ -45,7 +45,7 @@ _RATES = (0.05, 0.8)  # of the example's spikes, from the first sample to the la
     show_default=True,
     help="Of the example.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The network's folder.")
+@network_out_option
 @json_option
 def import_command(
     module: str,

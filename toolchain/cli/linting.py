@@ -11,6 +11,7 @@ from rich.table import Table
 
 from toolchain.artifact import Artifact, read_artifact
 from toolchain.cli.inputs import read_mappable, read_stimulus
+from toolchain.cli.options import path_argument, path_option, samples_option
 from toolchain.cli.output import (
     Watch,
     Watcher,
@@ -21,7 +22,6 @@ from toolchain.cli.output import (
     show,
     table,
 )
-from toolchain.cli.running import samples_option
 from toolchain.errors import InputError
 from toolchain.files import write_bytes
 from toolchain.network import Network, QuantizedNetwork
@@ -35,18 +35,14 @@ _BAR = 32  # signs, of the longest bar
 
 
 @click.command("lint")
-@click.argument("path", metavar="ART|RUN", type=click.Path(path_type=Path))
-@click.option(
+@path_argument("path", "ART|RUN")
+@path_option(
     "--stimulus",
-    type=click.Path(path_type=Path),
     help="An .npz: also look at what it makes of the neurons, and how close decisions are.",
 )
 @samples_option
-@click.option(
-    "--svg",
-    type=click.Path(path_type=Path),
-    metavar="FILE.svg",
-    help="Draw the margins of every population; needs --stimulus.",
+@path_option(
+    "--svg", metavar="FILE.svg", help="Draw the margins of every population; needs --stimulus."
 )
 @json_option
 def lint_command(

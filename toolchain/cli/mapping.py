@@ -11,6 +11,7 @@ from toolchain.arithmetic import ACTIVATION_LIMIT, STATE_LIMIT
 from toolchain.artifact import Image, name_runs, write_artifact
 from toolchain.cli.inputs import read_network
 from toolchain.cli.mending import no_mend_option, refuse
+from toolchain.cli.options import path_argument, path_option
 from toolchain.cli.output import (
     Watcher,
     chip_option,
@@ -36,7 +37,7 @@ from toolchain.network import Network
 from toolchain.outline import Outline, find_chip
 from toolchain.report.mapping import mapping_summary
 
-network_argument = click.argument("network", metavar="RUN|NETWORK", type=click.Path(path_type=Path))
+network_argument = path_argument("network", "RUN|NETWORK")
 packer_option = click.option(
     "--packer",
     type=click.Choice(list(PACKERS)),
@@ -91,9 +92,7 @@ def check_command(
 @click.command("map")
 @network_argument
 @chip_option
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="The artifact's folder."
-)
+@path_option("--out", required=True, help="The artifact's folder.")
 @quantizing_options
 @packer_option
 @placer_option

@@ -8,8 +8,16 @@ from pathlib import Path
 import click
 
 from toolchain.artifact import Artifact, read_artifact
-from toolchain.backends import BACKENDS, get_backend
+from toolchain.backends import get_backend
 from toolchain.cli.inputs import read_stimulus
+from toolchain.cli.options import (
+    against_option,
+    artifact_argument,
+    judged_option,
+    path_option,
+    samples_option,
+    stimulus_option,
+)
 from toolchain.cli.output import (
     Watch,
     Watcher,
@@ -20,7 +28,6 @@ from toolchain.cli.output import (
     show,
     table,
 )
-from toolchain.cli.running import artifact_argument, samples_option, stimulus_option
 from toolchain.cli.verifying import RECORDED, chain, read_recorded
 from toolchain.raster import Raster
 from toolchain.verify.compare import compare
@@ -38,23 +45,10 @@ from toolchain.verify.minimise import (
 @click.command("minimise")
 @artifact_argument
 @stimulus_option
-@click.option(
-    "--backend",
-    type=click.Choice(list(BACKENDS)),
-    default="simulator",
-    show_default=True,
-    help="The backend that is judged.",
-)
-@click.option(
-    "--against",
-    type=click.Choice(list(BACKENDS)),
-    default="reference",
-    show_default=True,
-    help="The backend that says what is expected.",
-)
-@click.option(
+@judged_option("simulator")
+@against_option
+@path_option(
     "--recorded",
-    type=click.Path(path_type=Path),
     metavar="FILE.npz",
     help="Judge this raster of hardware, in place of a backend: reduced by sample and time only.",
 )
@@ -66,7 +60,7 @@ from toolchain.verify.minimise import (
     show_default=True,
     help="Try at most so many candidates.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The case's folder.")
+@path_option("--out", required=True, help="The case's folder.")
 @json_option
 def minimise_command(
     artifact: Path,

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from toolchain.cli.compiling import Compilations
 from toolchain.cli.interrupts import raise_lost
 from toolchain.errors import Violation
 from toolchain.files import to_json
@@ -110,6 +111,7 @@ class Watcher:
         )
         self.tasks: dict[str, Any] = {}
         self.told = time.monotonic()  # when the last line was written
+        self.compilations = Compilations(self._say)
 
     def __enter__(self) -> Watcher:
         self.progress.start()
@@ -121,11 +123,13 @@ class Watcher:
         problem: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.compilations.close()
         self.progress.stop()
 
     def __call__(self, what: str, done: int, of: int, text: str = "") -> None:
         """Something is done so far; `of` is 0 where nobody knows how much there is."""
         raise_lost()
+        self.compilations.listen()
         if self.bars:
             self._move_bar(what, done, of, text)
         else:
@@ -140,7 +144,14 @@ class Watcher:
         if time.monotonic() - self.told > _SECONDS_BETWEEN_LINES:
             self.told = time.monotonic()
             at = f"{done}/{of}" if of else f"{done}"
-            click.echo(f"[{at}] {what}{'  ' + text if text else ''}", err=True)
+            self._say(f"[{at}] {what}{'  ' + text if text else ''}")
+
+    def _say(self, line: str) -> None:
+        """A line on stderr, above the bars where there are any."""
+        if self.bars:
+            self.progress.console.print(line, markup=False, highlight=False)
+        else:
+            click.echo(line, err=True)
 
 
 def exit_with(code: int) -> None:

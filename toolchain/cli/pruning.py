@@ -8,6 +8,7 @@ import click
 
 from toolchain import codec
 from toolchain.cli.inputs import read_mappable
+from toolchain.cli.options import network_out_option, path_argument
 from toolchain.cli.output import json_option, say, say_json, show, table
 from toolchain.errors import FileError, InputError
 from toolchain.mapper.prune import kept_of_density, kept_of_percent, prune, synapses_onto
@@ -15,7 +16,7 @@ from toolchain.network import Network
 
 
 @click.command("prune")
-@click.argument("network", metavar="RUN|NETWORK", type=click.Path(path_type=Path))
+@path_argument("network", "RUN|NETWORK")
 @click.option(
     "--layer",
     "layers",
@@ -30,7 +31,7 @@ from toolchain.network import Network
     metavar="D",
     help="Keep so many synapses, as a share (0..1) of those that a full matrix holds.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The network's folder.")
+@network_out_option
 @json_option
 def prune_command(
     network: Path,

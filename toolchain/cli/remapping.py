@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 from toolchain.artifact import Image, name_runs, read_artifact
+from toolchain.cli.options import path_option
 from toolchain.cli.output import say, show, table
 from toolchain.errors import InputError
 from toolchain.hardware import HardwareProfile
@@ -17,10 +17,9 @@ from toolchain.mapper.stable import moves
 
 _MOST_LINES = 20  # of moves that are listed; --json has them all
 
-from_option = click.option(
+from_option = path_option(
     "--from",
     "old",
-    type=click.Path(path_type=Path),
     metavar="OLD",
     help="An earlier artifact: leave every neuron on the core where it is there, if it still fits,"
     " and say what moved. Cores are then not placed anew.",

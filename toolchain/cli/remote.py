@@ -12,12 +12,12 @@ from toolchain.backends import Backend, get_backend
 from toolchain.backends.remote import On, Summary
 from toolchain.backends.remote_hosts import HOSTS_VARIABLE, read_hosts
 from toolchain.backends.remote_recording import Chunk, kept_chunks, read_plan, who_ran
+from toolchain.cli.options import path_option
 from toolchain.cli.output import say, show, table
 from toolchain.errors import BackendError
 
-hosts_option = click.option(
+hosts_option = path_option(
     "--hosts",
-    type=click.Path(path_type=Path),
     metavar="FILE.toml",
     envvar=HOSTS_VARIABLE,
     help=f"Where boards are, for --backend remote; or set {HOSTS_VARIABLE}.",

@@ -13,6 +13,7 @@ from toolchain import codec
 from toolchain.arithmetic import STATE_LIMIT, current_bound
 from toolchain.artifact import name_neurons, read_artifact
 from toolchain.cli.inputs import read_stimulus
+from toolchain.cli.options import path_argument, path_option
 from toolchain.cli.output import Watcher, json_option, say, say_json, show, table
 from toolchain.cli.remote import inspect_recording
 from toolchain.cli.rooms import interchange_room, train_room
@@ -34,19 +35,13 @@ ARTIFACT = "an artifact"
 
 
 @click.command("report")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--html", type=click.Path(path_type=Path), help="Write one self-contained page.")
-@click.option(
-    "--verdict",
-    type=click.Path(path_type=Path),
-    metavar="FILE.json",
-    help="What 'verify --out' wrote; by default DIR/verify.json.",
+@path_argument("folder", "DIR")
+@path_option("--html", help="Write one self-contained page.")
+@path_option(
+    "--verdict", metavar="FILE.json", help="What 'verify --out' wrote; by default DIR/verify.json."
 )
-@click.option(
-    "--lint",
-    type=click.Path(path_type=Path),
-    metavar="FILE.json",
-    help="What 'lint --json' said; by default DIR/lint.json.",
+@path_option(
+    "--lint", metavar="FILE.json", help="What 'lint --json' said; by default DIR/lint.json."
 )
 @json_option
 def report_command(
@@ -94,15 +89,13 @@ def collect_all(folder: Path, *, verdict: Path | None = None, lint: Path | None 
 
 
 @click.command("inspect")
-@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
-@click.option(
+@path_argument("path", "PATH")
+@path_option(
     "--stimulus",
-    type=click.Path(path_type=Path),
     help="Of an artifact: count the spikes that this .npz causes, in place of those stored in it.",
 )
-@click.option(
+@path_option(
     "--svg",
-    type=click.Path(path_type=Path),
     help="Of an artifact: draw the mesh, once for each resource, the traffic and the links.",
 )
 @click.option(

@@ -13,6 +13,13 @@ from toolchain.artifact import read_artifact
 from toolchain.backends import BACKENDS
 from toolchain.backends.remote import Summary
 from toolchain.cli.inputs import check_out, read_stimulus
+from toolchain.cli.options import (
+    artifact_argument,
+    backend_option,
+    path_option,
+    samples_option,
+    stimulus_option,
+)
 from toolchain.cli.output import (
     Watcher,
     json_option,
@@ -26,34 +33,20 @@ from toolchain.cli.remote import hosts_option, ran_json, ready_backend, say_summ
 from toolchain.files import Array, write_npz
 from toolchain.raster import Recording, accuracy, write_raster
 
-artifact_argument = click.argument("artifact", metavar="ART", type=click.Path(path_type=Path))
-stimulus_option = click.option(
-    "--stimulus",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="An .npz: bool (samples, timesteps, neurons) under the input's name, and labels.",
-)
-samples_option = click.option(
-    "--samples", type=click.IntRange(min=1), help="Use the first so many samples only."
-)
-
 
 @click.command("run")
 @artifact_argument
 @stimulus_option
-@click.option(
-    "--backend", type=click.Choice(list(BACKENDS)), default="simulator", show_default=True
-)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The raster, an .npz.")
+@backend_option("--backend", "simulator", None)
+@path_option("--out", required=True, help="The raster, an .npz.")
 @click.option(
     "--trace",
     multiple=True,
     metavar="POPULATION",
     help="Write its u and v, too, to OUT with .trace.npz for .npz; repeatable.",
 )
-@click.option(
+@path_option(
     "--counts",
-    type=click.Path(path_type=Path),
     metavar="FILE.npz",
     help="Write how often every neuron spiked, those of the input among them.",
 )

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 from toolchain.activity import Activity, assumed_activity, measured_activity
 from toolchain.artifact import Artifact
 from toolchain.backends import get_backend
 from toolchain.cli.inputs import read_stimulus
+from toolchain.cli.options import path_option
 from toolchain.cli.output import Watch, say, show, table
 from toolchain.mapper.estimate import Estimate, estimate
 from toolchain.mapper.pipeline import Measure
@@ -26,9 +26,8 @@ from toolchain.report.work import HEADINGS, estimate_rows, estimate_sentence, tr
 _MOST_SAMPLES = 256  # of a run's own stimulus: more change the counts by little
 _CELLS_AT_ONCE = 2**27  # of a raster that is counted and dropped again
 
-stimulus_option = click.option(
+stimulus_option = path_option(
     "--stimulus",
-    type=click.Path(path_type=Path),
     help="Count the spikes that this .npz causes; without it, those of the run's own stimulus.npz"
     f" (its first {_MOST_SAMPLES} samples) where there is one.",
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from toolchain.cli.options import path_argument, path_option
 from toolchain.cli.output import Watcher, json_option, say, say_json, share
 from toolchain.cli.rooms import train_room
 from toolchain.errors import DoesNotFitError
@@ -22,8 +23,8 @@ from toolchain.raster import Raster
 
 
 @click.command("train")
-@click.argument("config", metavar="CONFIG.toml", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder.")
+@path_argument("config", "CONFIG.toml")
+@path_option("--out", required=True, help="The run's folder.")
 @click.option(
     "--set",
     "overrides",

@@ -9,15 +9,21 @@ import click
 from click.core import ParameterSource
 
 from toolchain.artifact import Artifact, read_artifact
-from toolchain.backends import BACKENDS
 from toolchain.backends.remote import Summary
 from toolchain.cli.contracting import check_junit, keep_contract, write_junit
 from toolchain.cli.diagnosing import show_verdict
 from toolchain.cli.inputs import check_out, read_mappable, read_network, read_stimulus
+from toolchain.cli.options import (
+    against_option,
+    judged_option,
+    path_argument,
+    path_option,
+    samples_option,
+    stimulus_if_any_option,
+)
 from toolchain.cli.output import Watch, Watcher, exit_with, json_option, say_json
 from toolchain.cli.remote import hosts_option, ran_json, ready_backend, say_summaries
 from toolchain.cli.rooms import train_room
-from toolchain.cli.running import samples_option
 from toolchain.codec import fingerprint
 from toolchain.errors import InputError
 from toolchain.files import write_json
@@ -32,53 +38,31 @@ RECORDED = "recorded"  # in a chain: a raster from a file
 
 
 @click.command("verify")
-@click.argument("artifact", metavar="ART", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--stimulus",
-    type=click.Path(path_type=Path),
-    help="An .npz: bool (samples, timesteps, neurons) under the input's name, and labels.",
-)
-@click.option(
+@path_argument("artifact", "ART", required=False)
+@stimulus_if_any_option
+@path_option(
     "--contract",
-    type=click.Path(path_type=Path),
     metavar="FILE.toml",
     help="Hold the artifact to what this file promises of it; it may name all else.",
 )
-@click.option(
+@path_option(
     "--junit",
-    type=click.Path(path_type=Path),
     metavar="FILE.xml",
     help="Write the verdict as JUnit XML, too: a test case for every arrow or clause.",
 )
-@click.option(
-    "--backend",
-    type=click.Choice(list(BACKENDS)),
-    default="lava",
-    show_default=True,
-    help="The backend that is judged.",
-)
-@click.option(
-    "--against",
-    type=click.Choice(list(BACKENDS)),
-    default="reference",
-    show_default=True,
-    help="The backend that says what is expected.",
-)
-@click.option(
+@judged_option("lava")
+@against_option
+@path_option(
     "--trained",
-    type=click.Path(path_type=Path),
     metavar="RUN",
     help="The run that the artifact came from: its accuracy and agreement beside it.",
 )
-@click.option(
-    "--recorded",
-    type=click.Path(path_type=Path),
-    metavar="FILE.npz",
-    help="Judge this recorded raster, in place of a backend.",
+@path_option(
+    "--recorded", metavar="FILE.npz", help="Judge this recorded raster, in place of a backend."
 )
 @hosts_option
 @samples_option
-@click.option("--out", type=click.Path(path_type=Path), help="Write the verdict to this file, too.")
+@path_option("--out", help="Write the verdict to this file, too.")
 @json_option
 @click.pass_context
 def verify_command(

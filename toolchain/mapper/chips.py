@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
+from toolchain.mapper.compiling import compiled
 from toolchain.mapper.growth import Problem
 from toolchain.mapper.reach import Machine, homes
 
@@ -80,7 +80,7 @@ def _ties(problem: Problem, cores: Cores, machine: Machine) -> csr_array:
     return csr_array(ties + ties.T)
 
 
-@numba.njit(cache=True)
+@compiled
 def _pairs(back, targets, home, nodes, cores):  # type: ignore[no-untyped-def]  # pragma: no cover
     seen = np.full(cores, -1, np.int64)
     count = 0

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.hardware import Synapse
+from toolchain.mapper.compiling import compiled
 
 IntArray = NDArray[np.int64]
 _ANY = 2**40  # no step and no entry is longer
+ZERO = np.int64(0)  # where compiled code begins to count: callees are compiled again for a literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,7 @@ def list_words(steps: Sequence[int], form: Format) -> int:
     return int(words(state[0], state[1], row))
 
 
-@numba.njit(cache=True)
+@compiled
 def extend(slots, entries, last, step, form):  # type: ignore[no-untyped-def]  # pragma: no cover
     """(slots, entries, slots of the last entry) of a list with one more target."""
     width = step if form[1] else 1
@@ -147,7 +148,7 @@ def extend(slots, entries, last, step, form):  # type: ignore[no-untyped-def]  #
     return slots + width, entries, last + width
 
 
-@numba.njit(cache=True)
+@compiled
 def words(slots, entries, form):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Words of a list of so many slots and entries; none of an empty list."""
     word, chunk = form[6], form[7]

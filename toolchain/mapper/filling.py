@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
+from numpy.typing import NDArray
 
-from toolchain.mapper.growth import LISTS, NEURONS, Problem, add
+from toolchain.mapper.compiling import compiled, inner
+from toolchain.mapper.encodings import ZERO
+from toolchain.mapper.growth import LISTS, NEURONS, Bench, Problem, add
 
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 _LEVELS = 64  # of kinship: the share of a neuron's axons that are on the core already
 _PATIENCE = 48  # neurons of the frontier that may fail one after the other
 _SEEDS = 8  # neurons of one population that may fail when nothing on the core is akin
@@ -40,7 +44,7 @@ def queue(problem: Problem) -> Queue:
     )
 
 
-@numba.njit(cache=True)
+@inner
 def _leave(q, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     if q.level[i] < 0:
         return
@@ -53,7 +57,7 @@ def _leave(q, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     q.level[i] = -1
 
 
-@numba.njit(cache=True)
+@inner
 def _enter(q, i, level):  # type: ignore[no-untyped-def]  # pragma: no cover
     q.level[i], q.before[i], q.after[i] = level, -1, q.head[level]
     if q.head[level] >= 0:
@@ -61,13 +65,13 @@ def _enter(q, i, level):  # type: ignore[no-untyped-def]  # pragma: no cover
     q.head[level] = i
 
 
-@numba.njit(cache=True)
+@inner
 def _spread(p, q, c, first, placed, core):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Raise the kinship of all that share the lists from number `first` on."""
     for n in range(first, c.totals[LISTS]):
         axon = c.axon[n]
         for s in range(p.back[axon], p.back[axon + 1]):
-            i = p.targets[s]
+            i = np.int64(p.targets[s])
             if placed[i] or q.tried[i] == core:
                 continue
             if q.shared[i] == 0:
@@ -81,12 +85,14 @@ def _spread(p, q, c, first, placed, core):  # type: ignore[no-untyped-def]  # pr
                 _enter(q, i, level)
 
 
-@numba.njit(cache=True)
+@compiled
 def fill(p, c, q, placed, order, cursors, core):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Fill one core: what is most akin first, then what is left, population by population.
 
-    `order` names populations; `cursors` (populations, 2) their first unplaced neuron and their end.
+    It may hold neurons already. `order` names populations; `cursors` (populations, 2) their first
+    unplaced neuron and their end.
     """
+    _spread(p, q, c, ZERO, placed, core)
     failed, at, seeds = 0, 0, 0
     while c.totals[NEURONS] < p.limits[0]:
         i = -1
@@ -118,14 +124,7 @@ def fill(p, c, q, placed, order, cursors, core):  # type: ignore[no-untyped-def]
     q.touched[-1] = 0
 
 
-@numba.njit(cache=True)
-def absorb(p, c, q, placed, order, cursors, core):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """As `fill`, for a core that holds neurons already."""
-    _spread(p, q, c, 0, placed, core)
-    fill(p, c, q, placed, order, cursors, core)
-
-
-@numba.njit(cache=True)
+@inner
 def _next_seed(cursors, population, placed, tried, core):  # type: ignore[no-untyped-def]  # pragma: no cover
     at, end = cursors[population]
     while at < end and placed[at]:
@@ -136,19 +135,21 @@ def _next_seed(cursors, population, placed, tried, core):  # type: ignore[no-unt
     return at if at < end else -1
 
 
-@numba.njit(cache=True)
-def fill_in_order(p, c, first, last):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Put neurons first, ..., last - 1 onto the core until one does not fit; the first left out."""
-    for i in range(first, last):
-        if not add(p, c, i):
-            return i
-    return last
+def fill_with(problem: Problem, core: Bench, some: IntArray, *, most: int = -1) -> BoolArray:
+    """(neurons,) which of these could be put onto the core, one after the other.
+
+    None is tried after so many in a row that did not fit; most -1: all are.
+    """
+    taken = np.zeros(len(some), bool)
+    _fill_with(problem, core, some, most, taken)
+    return taken
 
 
-@numba.njit(cache=True)
-def fill_with(p, c, some):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """(neurons,) which of these could be put onto the core, one after the other."""
-    taken = np.zeros(len(some), np.bool_)
+@compiled
+def _fill_with(p, c, some, most, taken):  # type: ignore[no-untyped-def]  # pragma: no cover
+    failed = 0
     for n in range(len(some)):
         taken[n] = add(p, c, some[n])
-    return taken
+        failed = 0 if taken[n] else failed + 1
+        if failed == most:
+            break

@@ -8,10 +8,10 @@ their image so, whatever the order of their neurons. Source: regularized spectra
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.mapper.compiling import compiled
 from toolchain.mapper.growth import Problem
 
 IntArray = NDArray[np.int64]
@@ -31,7 +31,8 @@ def coordinates(problem: Problem, nodes: IntArray) -> tuple[FloatArray, float]:
     """
     neurons = len(problem.out)
     size = max(neurons, int(nodes.max(initial=-1)) + 1)
-    ends = _degrees(problem.pointers, problem.axons, nodes, size)
+    ends = np.zeros(size)
+    _degrees(problem.pointers, problem.axons, nodes, ends)
     there = ends > 0
     if np.count_nonzero(there) <= 2 * _MODES:
         return np.zeros((neurons, _MODES)), 0.0
@@ -91,23 +92,22 @@ def _combined(spot: FloatArray, turn: FloatArray) -> FloatArray:
 
 def _walk(problem: Problem, nodes: IntArray, scale: FloatArray, spot: FloatArray) -> FloatArray:
     """One step along the synapses, both ways, every neuron sharing itself out evenly."""
-    return np.asarray(_step(problem.pointers, problem.axons, nodes, scale, spot))
+    after = np.zeros_like(spot)
+    _step(problem.pointers, problem.axons, nodes, scale, spot, after)
+    return after
 
 
-@numba.njit(cache=True)
-def _degrees(pointers, axons, nodes, size):  # type: ignore[no-untyped-def]  # pragma: no cover
-    ends = np.zeros(size)
+@compiled
+def _degrees(pointers, axons, nodes, ends):  # type: ignore[no-untyped-def]  # pragma: no cover
     for i in range(len(pointers) - 1):
         stride = max(1, (pointers[i + 1] - pointers[i]) // _FAN_IN)
         for s in range(pointers[i], pointers[i + 1], stride):
             ends[i] += 1
             ends[nodes[axons[s]]] += 1
-    return ends
 
 
-@numba.njit(cache=True)
-def _step(pointers, axons, nodes, scale, spot):  # type: ignore[no-untyped-def]  # pragma: no cover
-    after = np.zeros_like(spot)
+@compiled
+def _step(pointers, axons, nodes, scale, spot, after):  # type: ignore[no-untyped-def]  # pragma: no cover
     for i in range(len(pointers) - 1):
         stride = max(1, (pointers[i + 1] - pointers[i]) // _FAN_IN)
         for s in range(pointers[i], pointers[i + 1], stride):
@@ -116,4 +116,3 @@ def _step(pointers, axons, nodes, scale, spot):  # type: ignore[no-untyped-def] 
             for k in range(_MODES):
                 after[i, k] += spot[j, k] * both
                 after[j, k] += spot[i, k] * both
-    return after

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
-from toolchain.mapper.encodings import extend, words
+from toolchain.mapper.compiling import compiled, inner
+from toolchain.mapper.encodings import ZERO, extend, words
 
 (NEURONS, LISTS, WORDS, OUT, KEYS, THRESHOLDS, DECAYS, DELAY, BITS, REBUILT) = range(10)
 FITS, FAILS, AGAIN = 1, 0, 2
@@ -74,7 +74,7 @@ def bench(problem: Problem) -> Bench:
     )
 
 
-@numba.njit(cache=True)
+@compiled
 def clear(c):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Empty the core."""
     for n in range(c.totals[LISTS]):
@@ -83,13 +83,13 @@ def clear(c):  # type: ignore[no-untyped-def]  # pragma: no cover
         array[:] = 0
 
 
-@numba.njit(cache=True)
+@inner
 def _cheapest(state, rows, key, slot, mask, step):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Words of a list after one more target, in its cheapest format; slot -1: of a new list."""
     best = 1 << 40
     for f in range(rows.shape[1]):
         if mask >> f & 1:
-            slots, entries, last = 0, 0, 0
+            slots, entries, last = ZERO, ZERO, ZERO
             if slot >= 0:
                 slots, entries, last = state[slot, f, 0], state[slot, f, 1], state[slot, f, 2]
             slots, entries, last = extend(slots, entries, last, step, rows[key, f])
@@ -97,14 +97,14 @@ def _cheapest(state, rows, key, slot, mask, step):  # type: ignore[no-untyped-de
     return best
 
 
-@numba.njit(cache=True)
+@inner
 def _allowed(p, c, key, more):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Formats of a key once there are `more` new keys on the core."""
     share = min(p.limits[6] // (c.totals[KEYS] + more), p.rows.shape[2])
     return p.sets[key, share]
 
 
-@numba.njit(cache=True)
+@inner
 def _has_room(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     t, limits = c.totals, p.limits
     room = limits[0] >= t[NEURONS] + 1 and limits[2] >= t[OUT] + p.out[i]
@@ -113,14 +113,14 @@ def _has_room(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     return room and thresholds <= limits[4] and decays <= limits[5]
 
 
-@numba.njit(cache=True)
+@inner
 def _spare_words(p, c, i, new):  # type: ignore[no-untyped-def]  # pragma: no cover
     t, limits = c.totals, p.limits
     spare = limits[7] - t[NEURONS] - 1 - t[LISTS] - new - t[OUT] - p.out[i]
     return min(spare, limits[3]) - t[WORDS]
 
 
-@numba.njit(cache=True)
+@inner
 def _changes(p, c, fresh):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Whether so many new keys change the formats of those that are there."""
     if fresh and c.totals[KEYS]:
@@ -130,7 +130,7 @@ def _changes(p, c, fresh):  # type: ignore[no-untyped-def]  # pragma: no cover
     return False
 
 
-@numba.njit(cache=True)
+@inner
 def fits(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Whether one more neuron fits; AGAIN: only the core written anew can say."""
     t, limits = c.totals, p.limits
@@ -138,7 +138,7 @@ def fits(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
         return FAILS
     first, last = p.pointers[i], p.pointers[i + 1]
     place = c.counts[p.population[i]] + 1
-    new, fresh, delay, more = 0, 0, t[DELAY], 0
+    new, fresh, delay, more = ZERO, ZERO, t[DELAY], 0
     for s in range(first, last):
         key = p.key[p.axons[s]]
         delay = max(delay, p.delays[key])
@@ -166,11 +166,11 @@ def fits(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     return FITS
 
 
-@numba.njit(cache=True)
+@inner
 def commit(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Put one more neuron onto the core, whether it fits or not; masks must be set."""
     t = c.totals
-    fresh, more = 0, 0
+    fresh, more = ZERO, 0
     for s in range(p.pointers[i], p.pointers[i + 1]):
         key = p.key[p.axons[s]]
         if c.keys[key] == 0 and not more >> key & 1:
@@ -213,25 +213,28 @@ def commit(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     t[NEURONS] += 1
 
 
-@numba.njit(cache=True)
+@compiled
 def load(p, c, members, width, masks):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Write the core anew with these neurons."""
     clear(c)
     c.totals[BITS] = width
-    c.masks[:] = masks
+    for key in range(len(masks)):
+        c.masks[key] = masks[key]
     for i in members:
         commit(p, c, i)
 
 
-@numba.njit(cache=True)
+@inner
 def _is_full(p, c):  # type: ignore[no-untyped-def]  # pragma: no cover
     t, limits = c.totals, p.limits
-    longest = c.cost[: t[LISTS]].max() if t[LISTS] else 0
+    longest = 0
+    for slot in range(t[LISTS]):
+        longest = max(longest, c.cost[slot])
     together = t[NEURONS] + t[LISTS] + t[OUT] + t[WORDS]
     return t[WORDS] > limits[3] or together > limits[7] or longest > limits[8]
 
 
-@numba.njit(cache=True)
+@inner
 def add(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Put one more neuron onto the core if it fits; whether it did."""
     answer = fits(p, c, i)
@@ -242,7 +245,7 @@ def add(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     return answer == FITS
 
 
-@numba.njit(cache=True)
+@inner
 def _rewritten(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Write the core with the index width and the formats that one more neuron asks for.
 
@@ -256,7 +259,7 @@ def _rewritten(p, c, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     wider = width
     while p.widths[wider] < t[NEURONS] + 1:
         wider += 1
-    fresh, wanted = 0, masks.copy()
+    fresh, wanted = ZERO, masks.copy()
     for s in range(p.pointers[i], p.pointers[i + 1]):
         key = p.key[p.axons[s]]
         if wanted[key] == 0:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.artifact import PlacedBlock, SynapseBits, SynapseFormat
 from toolchain.hardware import HardwareProfile, Synapse
-from toolchain.mapper.encodings import Formats, delay_bits, extend, formats, index_bits, words
+from toolchain.mapper.compiling import compiled
+from toolchain.mapper.encodings import (
+    ZERO,
+    Formats,
+    delay_bits,
+    extend,
+    formats,
+    index_bits,
+    words,
+)
 from toolchain.network import QuantizedNetwork, QuantizedProjection
 
 IntArray = NDArray[np.int64]
@@ -116,41 +124,46 @@ def format_rows(known: Sequence[Formats]) -> IntArray:
     return np.array([[form.row() for form in several] for several in known], np.int64)
 
 
-@numba.njit(cache=True)
-def tally(start, compartment, key, rows):  # type: ignore[no-untyped-def]  # pragma: no cover
+def tally(
+    start: IntArray, compartment: IntArray, key: IntArray, rows: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
     """(slots, entries, words), each (lists, formats), of lists written in every format."""
-    lists, kinds = len(start) - 1, rows.shape[1]
-    slots = np.zeros((lists, kinds), np.int64)
-    entries = np.zeros((lists, kinds), np.int64)
-    cost = np.zeros((lists, kinds), np.int64)
-    for a in range(lists):
-        for f in range(kinds):
+    slots, entries, cost = np.zeros((3, len(start) - 1, rows.shape[1]), np.int64)
+    _tally(start, compartment, key, rows, slots, entries, cost)
+    return slots, entries, cost
+
+
+@compiled
+def _tally(start, compartment, key, rows, slots, entries, cost):  # type: ignore[no-untyped-def]  # pragma: no cover
+    for a in range(len(start) - 1):
+        for f in range(rows.shape[1]):
             form = rows[key[a], f]
-            slot, entry, filled, last = 0, 0, 0, 0
+            slot, entry, filled, last = ZERO, ZERO, ZERO, ZERO
             for s in range(start[a], start[a + 1]):
                 step = compartment[s] - last
                 slot, entry, filled = extend(slot, entry, filled, step, form)
                 last = compartment[s]
             slots[a, f], entries[a, f] = slot, entry
             cost[a, f] = words(slot, entry, form)
-    return slots, entries, cost
 
 
-@numba.njit(cache=True)
-def subset_words(cost, key, keys):  # type: ignore[no-untyped-def]  # pragma: no cover
+def subset_words(cost: IntArray, key: IntArray, keys: int) -> IntArray:
     """(keys, 2^formats) words of a key's lists where only these formats may be used."""
-    kinds = cost.shape[1]
-    total = np.zeros((keys, 1 << kinds), np.int64)
-    least = np.zeros(1 << kinds, np.int64)
-    least[0] = 1 << 50
+    total = np.zeros((keys, 1 << cost.shape[1]), np.int64)
+    least = np.full(1 << cost.shape[1], 1 << 50, np.int64)
+    _subset_words(cost, key, least, total)
+    return total
+
+
+@compiled
+def _subset_words(cost, key, least, total):  # type: ignore[no-untyped-def]  # pragma: no cover
     for a in range(len(key)):
-        for mask in range(1, 1 << kinds):
+        for mask in range(1, len(least)):
             low = 0
             while not mask >> low & 1:
                 low += 1
             least[mask] = min(least[mask & (mask - 1)], cost[a, low])
             total[key[a], mask] += least[mask]
-    return total
 
 
 def choose(total: IntArray, most: int) -> IntArray:

@@ -11,7 +11,7 @@ from toolchain.artifact import PlacedBlock
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.bound import lower_bound
 from toolchain.mapper.exact import fewest
-from toolchain.mapper.filling import fill, fill_in_order, fill_with, queue
+from toolchain.mapper.filling import fill, fill_with, queue
 from toolchain.mapper.geometry import EXTENDED, coordinates
 from toolchain.mapper.growth import LISTS, NEURONS, WORDS, Bench, Problem, bench, clear
 from toolchain.mapper.legality import RULES
@@ -158,7 +158,8 @@ def _in_runs(problem: Problem, machine: Machine) -> Cores:
     for first, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
         while first < end:
             clear(core)
-            stop = fill_in_order(problem, core, first, end)
+            some = np.arange(first, min(end, first + int(problem.limits[0])))
+            stop = first + int(fill_with(problem, core, some, most=1).sum())
             assert stop > first, "a neuron fits a core of its own"
             runs.append(np.arange(first, stop))
             first = stop
@@ -195,7 +196,7 @@ def _may_fit(problem: Problem, used: IntArray, more: IntArray) -> bool:
 def _grown(problem: Problem, machine: Machine) -> Cores:
     weight = _weights(problem)
     heavy = np.argsort(-weight, kind="stable")
-    orders = [heavy, np.arange(len(weight)), heavy[::-1]]
+    orders = [heavy, np.arange(len(weight)), heavy[::-1].copy()]
     tries = 1 + min(2, _WORK // max(1, 3 * len(problem.axons)))
     found = []
     for order in orders[:tries]:

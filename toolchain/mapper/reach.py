@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.mapper.compiling import compiled
 from toolchain.mapper.growth import Problem
 
 IntArray = NDArray[np.int64]
@@ -25,16 +25,12 @@ class Machine(NamedTuple):
 
 def entries(problem: Problem, machine: Machine, cores: Cores) -> tuple[IntArray, IntArray]:
     """(neurons,) out-axon entries of each neuron as packed, and (cores,) in-axons."""
-    found: tuple[IntArray, IntArray] = _entries(
-        problem.back,
-        problem.targets,
-        homes(problem, cores),
-        machine.nodes,
-        machine.per_chip,
-        machine.remote,
-        len(cores),
-    )
-    return found
+    home = homes(problem, cores)
+    out, lists = np.zeros(len(home), np.int64), np.zeros(len(cores), np.int64)
+    seen = np.full(len(cores), -1, np.int64)
+    way = machine.nodes, machine.per_chip, machine.remote
+    _entries(problem.back, problem.targets, home, *way, seen, out, lists)
+    return out, lists
 
 
 def homes(problem: Problem, cores: Cores) -> IntArray:
@@ -45,10 +41,8 @@ def homes(problem: Problem, cores: Cores) -> IntArray:
     return home
 
 
-@numba.njit(cache=True)
-def _entries(back, targets, home, nodes, per_chip, remote, cores):  # type: ignore[no-untyped-def]  # pragma: no cover
-    out, lists = np.zeros(len(home), np.int64), np.zeros(cores, np.int64)
-    seen = np.full(cores, -1, np.int64)
+@compiled
+def _entries(back, targets, home, nodes, per_chip, remote, seen, out, lists):  # type: ignore[no-untyped-def]  # pragma: no cover
     for a in range(len(back) - 1):
         source = nodes[a]
         for s in range(back[a], back[a + 1]):
@@ -60,4 +54,3 @@ def _entries(back, targets, home, nodes, per_chip, remote, cores):  # type: igno
             if source < len(home):
                 away = home[source] // per_chip != core // per_chip
                 out[source] += remote if away else 1
-    return out, lists

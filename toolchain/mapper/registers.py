@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -122,34 +122,33 @@ def _population_violations(
         "in a bias's mantissa": (np.abs(population.bias_mantissa).max(), neuron.bias_mantissa_max),
         "in the bias's exponent": (population.bias_exponent, neuron.bias_exponent_max),
     }
-    for resource, (needed, held) in registers.items():
-        if needed > held:
-            yield Violation(
-                where=f"population '{population.name}'",
-                resource=resource,
-                needed=int(needed),
-                held=held,
-                mend=_AGAIN,
-                layers=(population.name,),
-            )
+    yield from _too_wide(f"population '{population.name}'", population.name, registers)
 
 
 def _projection_violations(
     edge: QuantizedProjection, profile: HardwareProfile
 ) -> Iterator[Violation]:
     synapse = profile.synapse
-    for resource, needed, held in (
-        ("bits of a weight", edge.weight_bits, synapse.weight_bits),
-        ("in the weight exponent", edge.weight_exponent, synapse.weight_exponent_max),
-    ):
+    registers = {
+        "bits of a weight": (edge.weight_bits, synapse.weight_bits),
+        "in the weight exponent": (edge.weight_exponent, synapse.weight_exponent_max),
+    }
+    yield from _too_wide(f"projection '{edge.source}' -> '{edge.target}'", edge.target, registers)
+
+
+def _too_wide(
+    where: str, layer: str, registers: Mapping[str, tuple[int, int]]
+) -> Iterator[Violation]:
+    """Registers, each with what is needed and what is held of it, that do not hold it."""
+    for resource, (needed, held) in registers.items():
         if needed > held:
             yield Violation(
-                where=f"projection '{edge.source}' -> '{edge.target}'",
+                where=where,
                 resource=resource,
-                needed=needed,
+                needed=int(needed),
                 held=held,
                 mend=_AGAIN,
-                layers=(edge.target,),
+                layers=(layer,),
             )
 
 

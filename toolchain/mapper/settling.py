@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.mapper.chips import rearrange
-from toolchain.mapper.filling import Queue, absorb, fill_with, queue
+from toolchain.mapper.filling import Queue, fill, fill_with, queue
 from toolchain.mapper.growth import LISTS, NEURONS, WORDS, Bench, Problem, bench, clear, load
 from toolchain.mapper.reach import Machine, entries, homes
 
@@ -222,7 +222,7 @@ def spread(
             break
         if len(cores[at]) < problem.limits[0]:
             rewrite(problem, core, cores[at])
-            absorb(problem, core, line, placed, groups, ends.copy(), number + at)
+            fill(problem, core, line, placed, groups, ends.copy(), number + at)
             after[at] = core.members[: core.totals[NEURONS]].copy()
             idle = 0 if len(after[at]) > len(cores[at]) else idle + 1
             visited += int((problem.pointers[cores[at] + 1] - problem.pointers[cores[at]]).sum())

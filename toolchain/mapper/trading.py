@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.mapper.compiling import compiled, inner
 from toolchain.mapper.growth import Problem
 
 IntArray = NDArray[np.int64]
+Counts = NDArray[np.int32]
 FloatArray = NDArray[np.float64]
 Cores = list[IntArray]
 _NEIGHBOURS = 5  # tiles with which one trades
@@ -30,12 +31,39 @@ def trade(problem: Problem, tiles: Cores, spots: FloatArray, price: IntArray) ->
     for _ in range(_ROUNDS):
         gained = 0
         for one, other in pairs:
-            gained += _trade(
-                problem.pointers, problem.axons, price, here, there, tiles[one], tiles[other]
-            )
+            gained += _trade(problem, price, here, there, tiles[one], tiles[other])
         if not gained:
             break
     return tiles
+
+
+def _trade(
+    problem: Problem,
+    price: IntArray,
+    here: Counts,
+    there: Counts,
+    one: IntArray,
+    other: IntArray,
+) -> int:
+    """Swap neurons of two tiles, those who gain most first; what was gained. Counts come back 0."""
+    known = problem.pointers, problem.axons
+    _count(*known, here, one, 1)
+    _count(*known, there, other, 1)
+    leaving = _wishes(problem, price, here, there, one)
+    coming = _wishes(problem, price, there, here, other)
+    total: int = _swap(*known, price, here, there, one, other, leaving, coming)
+    _count(*known, here, one, -1)
+    _count(*known, there, other, -1)
+    return total
+
+
+def _wishes(
+    problem: Problem, price: IntArray, here: Counts, there: Counts, members: IntArray
+) -> IntArray:
+    """Places of members, those first whose leaving gains most (compiled, sorting is dear)."""
+    gains = np.zeros(len(members), np.int64)
+    _gains(problem.pointers, problem.axons, price, here, there, members, gains)
+    return np.argsort(-gains, kind="stable")
 
 
 def _neighbours(middles: FloatArray) -> list[tuple[int, int]]:
@@ -49,14 +77,14 @@ def _neighbours(middles: FloatArray) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-@numba.njit(cache=True)
+@compiled
 def _count(pointers, axons, counts, members, by):  # type: ignore[no-untyped-def]  # pragma: no cover
     for i in members:
         for s in range(pointers[i], pointers[i + 1]):
             counts[axons[s]] += by
 
 
-@numba.njit(cache=True)
+@inner
 def _gain(pointers, axons, price, here, there, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     """What moving one neuron from here to there saves."""
     gain = 0
@@ -66,28 +94,22 @@ def _gain(pointers, axons, price, here, there, i):  # type: ignore[no-untyped-de
     return gain
 
 
-@numba.njit(cache=True)
+@inner
 def _move(pointers, axons, here, there, i):  # type: ignore[no-untyped-def]  # pragma: no cover
     for s in range(pointers[i], pointers[i + 1]):
         here[axons[s]] -= 1
         there[axons[s]] += 1
 
 
-@numba.njit(cache=True)
-def _wishes(pointers, axons, price, here, there, members):  # type: ignore[no-untyped-def]  # pragma: no cover
-    gains = np.zeros(len(members), np.int64)
+@compiled
+def _gains(pointers, axons, price, here, there, members, gains):  # type: ignore[no-untyped-def]  # pragma: no cover
     for n in range(len(members)):
-        gains[n] = -_gain(pointers, axons, price, here, there, members[n])
-    return np.argsort(gains, kind="mergesort")
+        gains[n] = _gain(pointers, axons, price, here, there, members[n])
 
 
-@numba.njit(cache=True)
-def _trade(pointers, axons, price, here, there, one, other):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Swap neurons of two tiles, those who gain most first; what was gained. Counts come back 0."""
-    _count(pointers, axons, here, one, 1)
-    _count(pointers, axons, there, other, 1)
-    leaving = _wishes(pointers, axons, price, here, there, one)
-    coming = _wishes(pointers, axons, price, there, here, other)
+@compiled
+def _swap(pointers, axons, price, here, there, one, other, leaving, coming):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Swap neurons of two tiles in their orders while that gains; what was gained."""
     total, idle = 0, 0
     for n in range(min(len(one), len(other))):
         i, j = one[leaving[n]], other[coming[n]]
@@ -104,6 +126,4 @@ def _trade(pointers, axons, price, here, there, one, other):  # type: ignore[no-
             idle += 1
             if idle > _PATIENCE:
                 break
-    _count(pointers, axons, here, one, -1)
-    _count(pointers, axons, there, other, -1)
     return total
