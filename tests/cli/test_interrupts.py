@@ -55,7 +55,7 @@ def test_an_interrupt_that_a_callback_drops_ends_the_command_at_its_next_progres
 
 
 def test_an_interrupt_is_forgotten_with_its_command() -> None:
-    with pytest.raises(KeyboardInterrupt, match="^$"), remembered():
+    with pytest.raises(KeyboardInterrupt, match=r"^$"), remembered():
         os.kill(os.getpid(), signal.SIGINT)
     raise_lost()
 
