@@ -29,7 +29,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_what_is_not_python(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
 
-    assert {f"toolchain/hw_profiles/{name}.toml" for name in every_chip()} <= names
+    assert {f"toolchain/hw_profiles/{name}.toml" for name in profile_names()} <= names
+    assert {f"toolchain/hw_profiles/outlines/{name}.toml" for name in outline_names()} <= names
     assert "toolchain/cli/digits.toml" in names
     assert "toolchain/report/report.html.j2" in names
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
