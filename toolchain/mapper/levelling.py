@@ -15,6 +15,7 @@ _ROUNDS = 12  # what moves changes what its sources need, so it takes some
 _IDLE = 2  # rounds in a row that may help nobody
 _ASKED = 16  # cores that one may ask in a round
 _SPARE = 32  # out-axons that both keep free, as what the others need changes too
+_LITTLE = 0.02  # of all room, that may be lacking; more is no matter of a few neurons
 _WORK = 6  # times that as many synapses as there are may be visited
 
 
@@ -22,6 +23,7 @@ def level(problem: Problem, machine: Machine, cores: Cores, room: IntArray) -> C
     """The cores, with less of what they need beyond `room`, (cores,) out-axons that each has.
 
     Two cores of a chip change as many neurons for as many, so no compartment is needed for it.
+    Where more is lacking than so can be mended, the cores stay as they are.
     """
     core, cores, best = bench(problem), list(cores), cores
     held, problem.out[:] = problem.out.copy(), 0
@@ -33,7 +35,7 @@ def level(problem: Problem, machine: Machine, cores: Cores, room: IntArray) -> C
         idle = 0 if above < least else idle + 1
         if above < least:
             least, best = above, list(cores)
-        if above == 0 or idle > _IDLE or work < 0:
+        if above == 0 or above > _LITTLE * room.sum() or idle > _IDLE or work < 0:
             break
         for number in np.argsort(room - used, kind="stable").tolist():
             if used[number] > room[number] and work > 0:
