@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array, random_array
 
 from tests.laws.test_mapping import check_homes, check_legal
 from tests.strategies import neurons, place, quantized_networks, synapses
 from toolchain.errors import DoesNotFitError, UnsupportedError
 from toolchain.hardware import HardwareProfile, find_profile
 from toolchain.mapper.bound import lower_bound
+from toolchain.mapper.growth import Problem
 from toolchain.mapper.legality import check_packing
+from toolchain.mapper.levelling import level
 from toolchain.mapper.pack import PACKERS
 from toolchain.mapper.problem import blocks_of, problem_of
+from toolchain.mapper.reach import Machine, entries
 from toolchain.network import Input, QuantizedNetwork
 
 TINY = find_profile("tiny")
@@ -150,6 +154,60 @@ def test_the_cores_of_convolutions_are_tiles_even_where_the_order_hides_the_imag
     check_homes(tiles)
     assert len(tiles.cores) <= 1.3 * tiles.image.lower_bound
     assert len(tiles.cores) < 0.8 * len(simple.cores)
+
+
+def dense_after(network: QuantizedNetwork, size: int, density: float) -> QuantizedNetwork:
+    """The network with a dense layer of random synapses behind it."""
+    last = network.populations[-1]
+    drawn = random_array((size, last.size), density=density, rng=np.random.default_rng(5))
+    weights = csr_array((drawn != 0).astype(np.int64) * 2)
+    return replace(
+        network,
+        populations=(*network.populations, neurons("dense", size)),
+        projections=(*network.projections, synapses(last.name, "dense", weights)),
+        output="dense",
+    )
+
+
+def test_neurons_of_a_convolution_fill_the_cores_that_a_dense_layer_leaves_empty() -> None:
+    network = dense_after(convolution((2, 8, 8), 12, 0.3), 96, 0.05)
+    profile = small_cores(
+        find_profile("loihi1"), per_chip=16, compartments=128, in_axons=600, out_axons=900
+    )
+
+    mixed = place(network, profile, packer="tiles")
+
+    check_legal(mixed)
+    check_homes(mixed)
+    assert len(mixed.cores) == mixed.image.lower_bound
+
+
+def test_cores_change_neurons_until_none_needs_more_out_axons_than_it_has_room_for() -> None:
+    network = convolution((2, 8, 8), 12, 0.3)
+    profile = small_cores(find_profile("loihi1"), per_chip=128, compartments=128)
+    names, edges = [p.name for p in network.populations], network.projections
+    problem = problem_of(network, profile)
+    nodes = [names.index(e.source) * 1152 if e.source in names else 2304 for e in edges]
+    nodes = np.concatenate(
+        [first + np.arange(e.weights.shape[1]) for first, e in zip(nodes, edges, strict=True)]
+    )
+    machine = Machine(nodes=nodes, per_chip=128, remote=2, furthest=511)
+    cores = [np.arange(first, first + 128) for first in range(0, 2304, 128)]
+    used = sums(problem, machine, cores)
+    room = used + 150
+    room[[2, 5]] = used[[2, 5]] - 60
+
+    after = level(problem, machine, cores, room)
+
+    assert (sums(problem, machine, after) <= room).all()
+    assert [len(members) for members in after] == [len(members) for members in cores]
+    assert np.array_equal(np.sort(np.concatenate(after)), np.arange(2304))
+
+
+def sums(problem: Problem, machine: Machine, cores: list[np.ndarray]) -> np.ndarray:
+    """(cores,) out-axons."""
+    out, _ = entries(problem, machine, cores)
+    return np.array([out[members].sum() for members in cores])
 
 
 def test_the_exact_packer_refuses_what_it_cannot_prove() -> None:

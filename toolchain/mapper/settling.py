@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from toolchain.mapper.chips import rearrange
 from toolchain.mapper.filling import Queue, fill, fill_with, queue
 from toolchain.mapper.growth import LISTS, NEURONS, WORDS, Bench, Problem, bench, clear, load
+from toolchain.mapper.levelling import level
 from toolchain.mapper.reach import Machine, entries, homes
 
 IntArray = NDArray[np.int64]
@@ -30,12 +31,15 @@ _TRIES = 6  # cores that could not be dissolved, after which the search ends
 def settle(problem: Problem, machine: Machine, cores: Cores, *, simple: bool = False) -> Cores:
     """Legal cores: those that need more out-axons than they hold shed neurons onto others.
 
-    `simple`: always onto new ones, which come last.
+    `simple`: always onto new ones, which come last; else they change neurons with others first.
     """
     core, line = bench(problem), queue(problem)
     for turn in range(_ROUNDS):
-        out, _ = entries(problem, machine, cores)
         room = np.array([_room(problem, core, members) for members in cores])
+        if turn == 0 and not simple:
+            cores = level(problem, machine, cores, room)
+            room = np.array([_room(problem, core, members) for members in cores])
+        out, _ = entries(problem, machine, cores)
         over = np.flatnonzero(_sums(out, cores) > room)
         if not len(over):
             break
