@@ -222,7 +222,8 @@ points from the same network with every synapse, over the same seeds. *density* 
 weight once, *unrolled connectivity* at every position: two things, never one for the other. *SOPs*
 are synaptic operations of the deployed network, every spike of input and neurons once for each
 synapse that it meets. Cases ran beside other work, so their seconds say nothing; what a method
-costs in time was measured apart, in turns, and stands below the table.
+costs in time was measured apart, in turns, and stands below the table. On nmnist and ecg gradients
+go past the neurons' reset ([why](methods.md#training-that-falls-apart)).
 
 | {" | ".join(COLUMNS)} |
 |{"---|" * len(COLUMNS)}"""
