@@ -83,8 +83,10 @@ SERIES: dict[str, Series] = {
         methods=("gmp",),
         cut="no dense twin, which takes long on two processors; one seed",
     ),
-    "nmnist": Series(config="nmnist", densities=(0.1,), methods=FEW),
-    "ecg": Series(config="ecg", densities=(0.1,), methods=FEW),
+    "nmnist": Series(
+        config="nmnist", densities=(0.1,), methods=(*FEW, "two-stage, neuron", "ndsnn", "gmp")
+    ),
+    "ecg": Series(config="ecg", densities=(0.1,), methods=(*FEW, "gmp")),
     "spoken-digits": Series(config="spoken-digits", densities=(0.1,), methods=FEW),
     "cifar10": Series(
         config="cifar10",
