@@ -84,7 +84,9 @@ SERIES: dict[str, Series] = {
         cut="no dense twin, which takes long on two processors; one seed",
     ),
     "nmnist": Series(
-        config="nmnist", densities=(0.1,), methods=(*FEW, "two-stage, neuron", "ndsnn", "gmp")
+        config="nmnist-detached",
+        densities=(0.1,),
+        methods=(*FEW, "two-stage, neuron", "ndsnn", "gmp"),
     ),
     "ecg": Series(config="ecg", densities=(0.1,), methods=(*FEW, "gmp")),
     "spoken-digits": Series(config="spoken-digits", densities=(0.1,), methods=FEW),

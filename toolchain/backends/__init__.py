@@ -27,7 +27,7 @@ BACKENDS = {
     "reference": "the packed cores, spike by spike: slow, and the definition of an artifact",
     "simulator": "the packed cores, compiled and parallel over samples: fast",
     "lava": "Lava's bit-accurate CPU simulator, layer by layer",
-    "lava-async": "the same by its asynchronous protocol: often faster, may hang; lava judges",
+    "lava-async": "the same by its asynchronous protocol: often faster; lava judges",
     "lava-cores": "Lava's bit-accurate CPU simulator, core by core, up to 16 cores",
     "remote": "boards on other machines, through ssh (docs/hardware-in-the-loop.md)",
 }

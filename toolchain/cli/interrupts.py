@@ -17,7 +17,7 @@ _pressed = threading.Event()
 
 @contextlib.contextmanager
 def remembered() -> Iterator[None]:
-    """Within it, no interrupt is lost; as before where interrupts are somebody else's."""
+    """Within it, an interrupt ends the next `raise_lost`; not where interrupts are others'."""
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not plain or threading.current_thread() is not threading.main_thread():
         yield

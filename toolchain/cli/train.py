@@ -80,8 +80,8 @@ def train_command(
 def _apart(epoch: int, least: float, last: float) -> str:
     return (
         f"training fell apart after epoch {epoch}: the loss was {least:.3f} there and {last:.3f} at"
-        "\n          the end. Try --set training.detach_reset=true, training.clip_norm=1 or a lower"
-        "\n          training.learning_rate (docs/methods.md says why)"
+        "\n          the end. docs/methods.md says why, and what helps: training.detach_reset=true,"
+        "\n          training.clip_norm=1, or a lower training.learning_rate"
     )
 
 

@@ -32,8 +32,10 @@ def level(problem: Problem, machine: Machine, cores: Cores, room: IntArray) -> C
         out, _ = entries(problem, machine, cores)
         used = np.array([int(out[members].sum()) for members in cores])
         above = int(np.maximum(used - room, 0).sum())
-        idle = 0 if above < least else idle + 1
-        if above < least:
+        reached = np.isinf(least) or int(out.max(initial=0)) <= machine.furthest
+        better = above < least and reached
+        idle = 0 if better else idle + 1
+        if better:
             least, best = above, list(cores)
         if above == 0 or above > _LITTLE * room.sum() or idle > _IDLE or work < 0:
             break
@@ -80,7 +82,8 @@ def _relieve(
 def _changed(mine: IntArray, yours: IntArray, above: int, spare: int) -> tuple[int, int]:
     """(neurons to change, out-axons that go with them): enough, or what the other can take."""
     pairs = min(len(mine), len(yours)) - 1
-    gain = np.cumsum(np.maximum(mine[:pairs] - yours[:pairs], 0))
+    pairs = int(np.count_nonzero(mine[:pairs] > yours[:pairs]))  # those first that gain most
+    gain = np.cumsum(mine[:pairs] - yours[:pairs])
     enough = int(np.searchsorted(gain, above + _SPARE)) + 1
     bearable = int(np.searchsorted(gain, spare, side="right"))
     count = min(enough, bearable, pairs)

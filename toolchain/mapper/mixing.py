@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
-_HOST = (
-    0.6  # of the compartments that its tiles fill at most, and more than that of another resource
-)
+_HOST = 0.6  # of the compartments that its tiles fill at most; of another resource they fill more
 _GUEST = 0.85  # of the compartments that its tiles fill at least
 _WORTH = 0.03  # of all cores that a mix spares at least; fewer are spared without (`dissolve`)
 _TOP = 0.9  # of any other resource that host and guest may be expected to take together

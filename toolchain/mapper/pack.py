@@ -42,13 +42,13 @@ def pack_sequential(network: QuantizedNetwork, profile: HardwareProfile) -> Pack
 def pack_akin(network: QuantizedNetwork, profile: HardwareProfile) -> Packing:
     """Tiles where the network has an extent, cores grown by kinship where not; small ones try both.
 
-    Then cores whose out-axons do not fit shed neurons, and the emptiest are dissolved.
+    Then cores whose out-axons do not fit exchange neurons or shed them; the emptiest are dissolved.
     """
     return _packed(network, profile, _best)
 
 
 def pack_tiles(network: QuantizedNetwork, profile: HardwareProfile) -> Packing:
-    """Each population cut into tiles of neurons that lie close together along the synapses."""
+    """Tiles of neurons that lie close together along the synapses; populations may share cores."""
     return _packed(network, profile, _in_tiles)
 
 

@@ -1,4 +1,4 @@
-"""Cores as tiles of one population: neurons that lie close together, as many as a core holds."""
+"""Cores as tiles of a population, or of two: neurons that lie close together, as many as fit."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def _cut_all(problem: Problem, scene: Scene, tiles: list[Cores], mixes: list[Mix
         fixed: Cores = []
         for count, each in [*guests, *([(shared[number], len(group))] if number in shared else [])]:
             some, order = order[: count * each], order[count * each :]
-            weight[some] = count / len(some)
-            fixed += trade(problem, _cut(some, scene.spots, weight), scene.spots, scene.price)
+            even = np.full(len(weight), count / len(some))
+            fixed += trade(problem, _cut(some, scene.spots, even), scene.spots, scene.price)
         tiles[number] = fixed
         for _ in range(_TRIES if len(order) else 0):
             cut = _cut(order, scene.spots, weight)

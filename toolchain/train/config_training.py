@@ -21,7 +21,7 @@ class TrainingConfig(Table):
     detach_reset: bool = False
     # Gradients are scaled down to this norm, all together, where theirs is larger (Pascanu et al.
     # 2013, arXiv 1211.5063). Default: never.
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    clip_norm: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
     loss: Literal["cross-entropy", "mean-square", "tet"] = "cross-entropy"
     # Of products, all else is float32. bfloat16 pays where a processor has units for it: AMX, GPUs.
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -24,6 +24,7 @@ _FILES = (
     *("network.json", "network.safetensors", "stimulus.npz", "summary.json"),
     "calibration.npz",
 )
+_LATER = {"detach_reset": False, "clip_norm": None}  # keys of [training]
 _EXACT_FILES = ("grid.json", "grid.safetensors", "quantized.json", "quantized.safetensors")
 
 
@@ -56,6 +57,9 @@ def config_table(config: TrainConfig) -> dict[str, Any]:
     table: dict[str, Any] = json.loads(config.model_dump_json())
     if table["exact"] is None:
         del table["exact"]
+    for key, default in _LATER.items():  # runs from before there was such a key go on
+        if table["training"][key] == default:
+            del table["training"][key]
     return table
 
 

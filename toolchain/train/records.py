@@ -13,6 +13,8 @@ from toolchain.train.model import Model, Trained, trained
 from toolchain.train.pq import pq_index
 from toolchain.train.stopping import STOP_RULES, Seen
 
+_GAINED = 0.1  # of the first epoch's loss: who gained less has nothing that could fall apart
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fall:
@@ -108,8 +110,8 @@ def fell_apart(history: list[Record]) -> Fall | None:
     losses = [record["loss"] for record in history if "exact" not in record]
     if not losses:
         return None
-    least, last = min(losses), losses[-1]
-    if last - least <= (losses[0] - least) / 2 or last == least:
+    first, least, last = losses[0], min(losses), losses[-1]
+    if first - least < _GAINED * first or last - least <= (first - least) / 2:
         return None
     return Fall(epoch=losses.index(least) + 1, least=least, last=last)
 
