@@ -1,6 +1,6 @@
 """Cores used beside the fewest possible, the simple packer, and nengo-loihi's automatic split.
 
-    python benchmarks/mapping.py                        all but the four largest networks
+    python benchmarks/mapping.py                        all but the three largest networks
     python benchmarks/mapping.py --only mlp-0.1         one of them
     python benchmarks/mapping.py --nengo /path/to/venv  with nengo-loihi of that environment
 
@@ -49,20 +49,20 @@ CONVS = {  # channels, or "half": the next convolution takes every second place
     "6conv2fc/4": (0.02, (64, 64, 64, "half", 64, 64, 64)),
     "resnet19/4": (0.02, (32,) * 7 + ("half",) + (64,) * 6 + ("half",) + (128,) * 4),
     "vggsnn": (0.01, (64, 128, "half", 256, 256, "half", 512, 512, "half", 512, 512)),
-    "vggsnn/20m": (0.0362, (64, 128, "half", 256, 256, "half", 512, 512, "half", 512, 512)),
     "6conv2fc": (0.005, (256, 256, 256, "half", 256, 256, 256)),
     "resnet19": (0.005, (128,) * 7 + ("half",) + (256,) * 6 + ("half",) + (512,) * 4),
 }
 COMPARED = ("akin", "sequential")
 LIMIT_S = {"akin": 1500, "sequential": 60}  # of one network, drawing it among it
-WHOLE = ("vggsnn", "vggsnn/20m", "6conv2fc", "resnet19")  # measured only where asked for
-TAILS = {"vggsnn": (10,), "vggsnn/20m": (10,), "6conv2fc": (2048, 10), "resnet19": (256, 10)}
+WHOLE = ("vggsnn", "6conv2fc", "resnet19")  # measured only where asked for
+TAILS = {"vggsnn": (10,), "6conv2fc": (2048, 10), "resnet19": (256, 10)}
 TAILS |= {"vggsnn/2": (10,), "6conv2fc/4": (512, 10), "resnet19/4": (64, 10)}
 CASES = (
     *(f"mlp-{density:g}" for density in DENSITIES),
     "recurrent",
     "digits",
     "wide",
+    "deep",
     *CONVS,
 )
 
@@ -111,7 +111,7 @@ def in_own_process(case: str, packer: str) -> dict[str, Any]:
 def measure(case: str, packer: str) -> dict[str, Any]:
     """Cores, bound, seconds and memory of one network and packer, compiled code already loaded."""
     profile = find_profile("tiny" if case == "digits" else "loihi1")
-    if case in CONVS:
+    if case in CONVS or case == "deep":
         profile = many_chips(profile)
     pack(mlp((20, 30, 10), 0.5), profile, packer)  # what is compiled is loaded before the clock
     network = draw(case)
@@ -154,6 +154,8 @@ def draw(case: str) -> QuantizedNetwork:
         return trained()
     if case == "wide":
         return mlp((2048, 4096, 4096, 10), 0.04)
+    if case == "deep":
+        return mlp((784, *[1024] * 39, 10), 0.5)
     return mlp((784, 1024, 1024, 10), float(case.partition("-")[2]))
 
 
@@ -341,13 +343,12 @@ def document(results: dict[str, Any]) -> str:
 
 Written by `benchmarks/mapping.py` from `benchmarks/results/mapping.json`. Each network is packed,
 counted and assembled in a process of its own; seconds and peak memory are of the whole process but
-for drawing the network and compiling. Chip: loihi1; the convolutional networks on 32 of them,
-`digits` on tiny. Masks are random but for `digits` (trained, examples/digits.toml); those of a
-convolution repeat at every place, as kernels do, and "half" takes every second place where the
-published networks pool. Densities: vggsnn {CONVS["vggsnn"][0]:.1%}
-({CONVS["vggsnn/20m"][0]:.1%} where it is to have 20 million synapses), 6conv2fc
+for drawing the network and compiling. Chip: loihi1; the convolutional networks and `deep` on
+32 of them, `digits` on tiny. Masks are random but for `digits` (trained, examples/digits.toml);
+those of a convolution repeat at every place, as kernels do, and "half" takes every second place
+where the published networks pool. Densities: vggsnn {CONVS["vggsnn"][0]:.1%}, 6conv2fc
 {CONVS["6conv2fc"][0]:.1%}, resnet19 {CONVS["resnet19"][0]:.1%}, their first layers 30%; recurrent
-20%, wide (2048-4096-4096-10) 4%. The MLPs are 784-1024-1024-10.
+20%, wide (2048-4096-4096-10) 4%, deep (784, 39 times 1024, 10) 50%. The MLPs are 784-1024-1024-10.
 
 *nengo-loihi* is its own automatic split of the same masks as full matrices, one block per core; its
 split of sparse matrices raises an error. See [how packing works](mapping.md).
