@@ -74,6 +74,20 @@ def test_the_bound_is_at_most_the_optimum_and_that_is_at_most_what_any_packer_ta
     assert optimum <= min(cores_of(network, chip, packer) for packer in PACKERS)
 
 
+@every_chip
+@settings(max_examples=15)
+@given(network=quantized_networks(largest=12))
+def test_the_default_takes_no_more_cores_than_the_simple_packer(
+    chip: str, network: QuantizedNetwork
+) -> None:
+    try:
+        simple = place(network, CHIPS[chip], packer="sequential")
+    except DoesNotFitError:
+        assume(False)
+        return
+    assert len(place(network, CHIPS[chip]).cores) <= len(simple.cores)
+
+
 def partitions(items: list[int], most: int) -> Iterator[list[list[int]]]:
     """Every way to put items into at most so many groups."""
     if not items:

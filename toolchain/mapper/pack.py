@@ -42,6 +42,7 @@ def pack_sequential(network: QuantizedNetwork, profile: HardwareProfile) -> Pack
 def pack_akin(network: QuantizedNetwork, profile: HardwareProfile) -> Packing:
     """Tiles where the network has an extent, cores grown by kinship where not; small ones try both.
 
+    Where cores are grown, runs in order are tried, too: never more cores than `sequential`.
     Then cores whose out-axons do not fit exchange neurons or shed them; the emptiest are dissolved.
     """
     return _packed(network, profile, _best)
@@ -120,7 +121,11 @@ def _best(problem: Problem, machine: Machine) -> Cores:
 
 
 def _fewest(problem: Problem, machine: Machine, found: list[Cores]) -> Cores:
-    best = min(found, key=len)
+    def cost(cores: Cores) -> tuple[bool, int]:
+        out, _ = entries(problem, machine, cores)
+        return int(out.max(initial=0)) > machine.furthest, len(cores)
+
+    best = min(found, key=cost)
     problem.out[:] = entries(problem, machine, best)[0]
     return best
 
@@ -202,6 +207,8 @@ def _grown(problem: Problem, machine: Machine) -> Cores:
     for order in orders[:tries]:
         problem.out[:] = 0
         found.append(_finished(problem, machine, _grow(problem, order)))
+    problem.out[:] = 0
+    found.append(_in_runs(problem, machine))  # where no neurons are akin, runs may do better
     return _fewest(problem, machine, found)
 
 
