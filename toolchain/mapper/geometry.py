@@ -18,7 +18,8 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 _MODES = 4  # of the walk; as many coordinates
 _DEGREE, _ROUNDS = 16, 4  # steps of the filter, and how often it is applied
-EXTENDED = 0.7  # a mode that decays faster is no extent in space; random masks have none slower
+_SLOW = 0.7  # a mode that decays faster is no extent in space; random masks have none slower
+_WITHIN = 0.5  # of a mode's variance: one that has less tells layers apart, not places
 _FAN_IN = 12  # synapses of a neuron that the walk may take
 _RESTING = 1.0  # weight with which the walk stays, so that small islands make no modes of their own
 
@@ -45,13 +46,21 @@ def coordinates(problem: Problem, nodes: IntArray) -> tuple[FloatArray, float]:
         spot = _orthogonal(_filtered(problem, nodes, scale, spot, low), resting)
         rates, turn = np.linalg.eigh(_gram(spot, _walk(problem, nodes, scale, spot)))
         spot = _combined(spot, turn[:, ::-1])
-        if rates[-1] < EXTENDED or abs(rates[1] - before) < 0.002:
+        if rates[-1] < _SLOW or abs(rates[1] - before) < 0.002:
             break
         low, before = max(low, float(rates[0])), float(rates[1])
     still = _gram(resting[:, None], _walk(problem, nodes, scale, np.tile(resting[:, None], _MODES)))
     slow = np.maximum(1 - rates[::-1] / max(still[0, 0], rates[-1]), 1e-3)
     spots = (spot * scale[:, None] / np.sqrt(slow))[:neurons]
     return np.asarray(spots), float(rates[-1])
+
+
+def is_extended(problem: Problem, spots: FloatArray, rate: float) -> bool:
+    """Whether neurons of a population lie beside each other; a deep stack alone has no image."""
+    within = np.zeros(spots.shape[1])
+    for group in np.split(spots, np.flatnonzero(np.diff(problem.population)) + 1):
+        within += group.var(axis=0) * len(group)
+    return rate >= _SLOW and bool((within >= _WITHIN * spots.var(axis=0) * len(spots)).any())
 
 
 def _filtered(

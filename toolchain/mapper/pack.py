@@ -12,7 +12,7 @@ from toolchain.hardware import HardwareProfile
 from toolchain.mapper.bound import lower_bound
 from toolchain.mapper.exact import fewest
 from toolchain.mapper.filling import fill, fill_with, queue
-from toolchain.mapper.geometry import EXTENDED, coordinates
+from toolchain.mapper.geometry import coordinates, is_extended
 from toolchain.mapper.growth import LISTS, NEURONS, WORDS, Bench, Problem, bench, clear
 from toolchain.mapper.legality import RULES
 from toolchain.mapper.lists import write_lists
@@ -112,10 +112,10 @@ def _machine(network: QuantizedNetwork, profile: HardwareProfile) -> Machine:
 
 def _best(problem: Problem, machine: Machine) -> Cores:
     spots, rate = coordinates(problem, machine.nodes)
-    found = []
-    if rate >= EXTENDED:
+    extended, found = is_extended(problem, spots, rate), []
+    if extended:
         found.append(_finished(problem, machine, tiled(problem, spots, machine)))
-    if rate < EXTENDED or 3 * len(problem.axons) <= _WORK:
+    if not extended or 3 * len(problem.axons) <= _WORK:
         found.append(_grown(problem, machine))
     return _fewest(problem, machine, found)
 
