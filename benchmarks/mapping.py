@@ -78,6 +78,7 @@ def main(only: tuple[str, ...], nengo: Path | None, one: str | None, packer: str
         print(json.dumps(measure(one, str(packer))))
         return
     held = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"cases": {}, "nengo": {}}
+    held["cases"] = {case: held["cases"][case] for case in CASES if case in held["cases"]}
     for case in only or [c for c in CASES if c not in WHOLE]:
         held["cases"][case] = {name: in_own_process(case, name) for name in COMPARED}
         print(case, held["cases"][case], flush=True)
