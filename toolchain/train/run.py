@@ -1,6 +1,6 @@
 """A training run and its folder: started, stopped and resumed at any point, always the same bytes.
 
-config.json              the configuration, every default written out
+config.json              the configuration, defaults written out but for keys that came later
 model.json               the model's structure
 metrics.jsonl            a line per epoch
 checkpoint.safetensors   everything needed to go on after the last whole epoch, or inside one
