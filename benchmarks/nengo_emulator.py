@@ -26,7 +26,7 @@ MOST = 1024
 
 
 def main(folder: Path) -> None:
-    """Build the chain of layers, run it once to warm up and once on the clock."""
+    """Build the chain of layers and run it once; building is not on the clock."""
     with np.load(folder / "network.npz") as arrays:
         given = {name: arrays[name] for name in arrays.files}
     model, probes = Model(), []

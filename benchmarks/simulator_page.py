@@ -108,7 +108,7 @@ def side_text(found: dict[str, Any]) -> str:
     lines = [
         f"## Side by side: {found['case']['name']}",
         "",
-        f"One network, one stimulus, medians of {found['turns']} turns (nengo-loihi: 1). Shares"
+        f"One network, one stimulus, medians of {found['turns']} turns. Shares"
         f" that spike at a timestep, input first: {shares}. A run of"
         f" {found['case']['samples']} samples, compiling the artifact among it; Lava per sample of"
         " a longer batch beyond a shorter one,"
