@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -89,6 +91,15 @@ def one_population(weights: list[list[float]]) -> Network:
         projections=(Projection(source="input", target="p", weights=matrix),),
         output="p",
     )
+
+
+@given(bias=st.floats(900, 1000))
+def test_the_scale_of_the_largest_weight_is_always_a_candidate(bias):
+    network = one_population([[0.0]])
+    (population,) = network.populations
+    network = replace(network, populations=(replace(population, bias=np.array([bias])),))
+
+    assert_no_worse(network, 0, 8, 1)  # the bias alone limits the scale
 
 
 def test_an_outlier_is_clipped_where_that_pays_and_counted():

@@ -135,6 +135,8 @@ def by_calibration(
 
 def _candidate(case: Case, start: Grid, factor: float) -> Grid | None:
     """The grid at so many times a scale, or None where the chip does not hold it."""
+    if factor == 1:  # held; asking again might fail by a last bit, at the limit of the bias
+        return start
     neuron = case.profile.neuron
     scale = start.scale * factor
     threshold = np.rint(case.population.threshold * scale)
