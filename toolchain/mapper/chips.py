@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
 from toolchain.mapper.compiling import compiled
+from toolchain.mapper.easing import ease
 from toolchain.mapper.growth import Problem
 from toolchain.mapper.reach import Machine, homes
 
@@ -24,12 +25,11 @@ def arrange(problem: Problem, cores: Cores, spots: FloatArray, machine: Machine)
     places = np.array(
         [[*spots[members].mean(axis=0), problem.population[members].mean()] for members in cores]
     )
-    ties = _ties(problem, cores, machine)
+    directed, ties = _ties(problem, cores, machine)
     order = np.array(_parted(places, ties, per_chip))
     chip = np.arange(len(cores)) // per_chip
     chip[order] = chip.copy()
-    order = np.argsort(_swapped(ties, chip), kind="stable")
-    return [cores[number] for number in order]
+    return _by_chip(problem, cores, machine, directed, _swapped(ties, chip))
 
 
 def rearrange(problem: Problem, cores: Cores, machine: Machine, chip_of: IntArray) -> Cores:
@@ -40,8 +40,19 @@ def rearrange(problem: Problem, cores: Cores, machine: Machine, chip_of: IntArra
     order = np.argsort(wanted, kind="stable")
     chip = np.zeros(len(cores), np.int64)
     chip[order] = np.arange(len(cores)) // machine.per_chip
-    ties = _ties(problem, cores, machine)
-    return [cores[number] for number in np.argsort(_swapped(ties, chip), kind="stable")]
+    directed, ties = _ties(problem, cores, machine)
+    return _by_chip(problem, cores, machine, directed, _swapped(ties, chip))
+
+
+def _by_chip(
+    problem: Problem, cores: Cores, machine: Machine, ties: csr_array, chip: IntArray
+) -> Cores:
+    """The cores, chip by chip, after those that exceed their out-axons were eased."""
+    surcharge, number = machine.remote - 1, np.repeat(np.arange(len(cores)), np.diff(ties.indptr))
+    away = ties.data * (chip[number] != chip[ties.indices])
+    used = ties.sum(axis=1) + surcharge * np.bincount(number, away, len(cores)).astype(np.int64)
+    eased = ease(chip, ties, used, int(problem.limits[2]), surcharge)
+    return [cores[at] for at in np.argsort(eased, kind="stable")]
 
 
 def _parted(places: FloatArray, ties: csr_array, per_chip: int) -> list[int]:
@@ -66,18 +77,19 @@ def _parted(places: FloatArray, ties: csr_array, per_chip: int) -> list[int]:
     return done
 
 
-def _ties(problem: Problem, cores: Cores, machine: Machine) -> csr_array:
-    """(cores, cores) entries that would cost more across chips, both ways together.
+def _ties(problem: Problem, cores: Cores, machine: Machine) -> tuple[csr_array, csr_array]:
+    """(cores, cores) out-axons from one to the other, and ties: how dear both ways are together.
 
-    Only those of cores count that could not pay the surcharge for all of them.
+    A core that could pay the surcharge for all of its out-axons has weak ties.
     """
     home = homes(problem, cores)
     source, target = _pairs(problem.back, problem.targets, home, machine.nodes, len(cores))
     used = np.bincount(source, minlength=len(cores))
     tight = used * machine.remote > problem.limits[2]
-    weight = np.where(tight[source], 1.0, 0.01)
-    ties = coo_array((weight, (source, target)), shape=(len(cores),) * 2).tocsr()
-    return csr_array(ties + ties.T)
+    ones = np.ones(len(source), np.int64)
+    out = csr_array(coo_array((ones, (source, target)), shape=(len(cores),) * 2))
+    weighed = csr_array(out * np.where(tight, 1.0, 0.01)[:, None])
+    return out, csr_array(weighed + weighed.T)
 
 
 @compiled

@@ -23,13 +23,19 @@ class Machine(NamedTuple):
     furthest: int  # entries that one neuron may have
 
 
-def entries(problem: Problem, machine: Machine, cores: Cores) -> tuple[IntArray, IntArray]:
-    """(neurons,) out-axon entries of each neuron as packed, and (cores,) in-axons."""
+def entries(
+    problem: Problem, machine: Machine, cores: Cores, axons: IntArray | None = None
+) -> tuple[IntArray, IntArray]:
+    """(neurons,) out-axon entries of each neuron as packed, and (cores,) in-axons.
+
+    Of these axons; default: of all.
+    """
     home = homes(problem, cores)
     out, lists = np.zeros(len(home), np.int64), np.zeros(len(cores), np.int64)
     seen = np.full(len(cores), -1, np.int64)
     way = machine.nodes, machine.per_chip, machine.remote
-    _entries(problem.back, problem.targets, home, *way, seen, out, lists)
+    axons = np.arange(len(problem.key)) if axons is None else axons
+    _entries(axons, problem.back, problem.targets, home, *way, seen, out, lists)
     return out, lists
 
 
@@ -42,8 +48,8 @@ def homes(problem: Problem, cores: Cores) -> IntArray:
 
 
 @compiled
-def _entries(back, targets, home, nodes, per_chip, remote, seen, out, lists):  # type: ignore[no-untyped-def]  # pragma: no cover
-    for a in range(len(back) - 1):
+def _entries(axons, back, targets, home, nodes, per_chip, remote, seen, out, lists):  # type: ignore[no-untyped-def]  # pragma: no cover
+    for a in axons:
         source = nodes[a]
         for s in range(back[a], back[a + 1]):
             core = home[targets[s]]

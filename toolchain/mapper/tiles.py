@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any, NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.mapper.chips import arrange, rearrange
 from toolchain.mapper.filling import fill_with, queue
 from toolchain.mapper.growth import NEURONS, WORDS, Bench, Problem, bench, clear, load
-from toolchain.mapper.mixing import Mix, mixtures
+from toolchain.mapper.mixing import Mix, cores_of, followed, mixtures
 from toolchain.mapper.reach import Machine, entries, homes
+from toolchain.mapper.scene import Scene, exceeding, needs_of, scene_of, shares_of
 from toolchain.mapper.settling import in_turn, kindred, spread
 from toolchain.mapper.trading import trade
 
@@ -20,13 +18,14 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Cores = list[IntArray]
 _TRIES = 6  # cuts of a population, each by what the one before turned out to need
-_SWEEPS = 3  # over all populations, at most; the second knows which cores share a chip
+_SWEEPS = 10  # over all populations, at most; the second knows which cores share a chip
 _FULLEST = 1.03  # of the axons that a tile may be expected to take: it still fits a core
-_LOOSE = 0.92  # both where compartments are left over: neurons of other tiles may then take those
-_FEW = 0.02  # of the cores that may exceed their out-axons: they will shed neurons
+_AS_IS = 3  # sweeps after which tiles are cut smaller, as too many did not fit
+_SMALLER = 0.015  # how much smaller, from one sweep to the next
+_IDLE = 3  # sweeps in a row that may lead to nothing better
+_FEW = 0.01  # of the cores that may exceed their axons: they will shed neurons
+_DEAR = 4  # cores that each of those may come to cost
 _SAMPLES = 3  # tiles of a population that say how many words its synapses take
-_FULL = 0.985  # share of a core's out-axons that a tile may be expected to take
-_TIGHT = 0.97  # the same of what leaves neurons over where a tile exceeds it, scattered at its rim
 
 
 def tiled(problem: Problem, spots: FloatArray, machine: Machine) -> Cores:
@@ -36,59 +35,44 @@ def tiled(problem: Problem, spots: FloatArray, machine: Machine) -> Cores:
     population to the first, as out-axons depend on the tiles of the targets. Those may still
     exceed what a core holds: `settling.settle` comes next.
     """
-    ends = np.searchsorted(problem.population, np.arange(problem.population.max() + 2))
-    groups = [np.arange(*pair) for pair in pairwise(ends.tolist())]
-    core = bench(problem)
-    weight = np.full(len(problem.out), 1 / problem.limits[0])
-    tiles = [_cut(group, spots, weight) for group in groups]
-    rates = np.array([_words_per_synapse(problem, core, several) for several in tiles])
-    scene = Scene(
-        spots=spots,
-        groups=groups,
-        rates=rates,
-        weight=weight,
-        away=np.ones(len(problem.out)),
-        price=np.where(machine.nodes < len(problem.out), 2, 1),
-        nearby=machine._replace(per_chip=len(problem.out)),
-    )
-    _cut_all(problem, scene, tiles, [])
-    unmixed = [len(several) for several in tiles]
-    sizes, limit = [len(group) for group in groups], int(problem.limits[0])
-    needs = _needs(problem, scene, tiles)
-    mixes = mixtures(needs, unmixed, sizes, limit)
-    guests = {mix.host: mix.guest for mix in mixes}
-    best: Cores = []
+    scene, core = scene_of(problem, machine, spots), bench(problem)
+    tiles = [_cut(group, spots, scene.weight) for group in scene.groups]
+    scene.rates[:] = [_words_per_synapse(problem, core, several) for several in tiles]
+    for _ in range(2):  # the first shows what trading gains
+        _cut_all(problem, scene, tiles, [])
+    cores = _swept(problem, scene, machine, tiles, _mixes(problem, scene, tiles))
+    return _filled(problem, core, cores, spots, entries(problem, machine, cores)[0])
+
+
+def _swept(
+    problem: Problem, scene: Scene, machine: Machine, tiles: list[Cores], mixes: list[Mix]
+) -> Cores:
+    """The cores of the best sweep: few, and few of them with more axons than they hold."""
+    best, least, idle = [], np.inf, 0
+    chip = np.zeros(0, np.int64)
     for sweep in range(_SWEEPS):
         if sweep:
-            needs[:, 2] = _needs(problem, scene, tiles)[:, 2]
-            mixes = mixtures(needs, unmixed, sizes, limit, guests)
+            needs = needs_of(problem, scene, tiles)
+            mixes = followed(mixes, needs, scene.sizes, int(problem.limits[0]))
         if mixes or sweep:
-            _cut_all(problem, scene, tiles, mixes)
+            smaller = scene._replace(spare=1 + _SMALLER * max(0, sweep - _AS_IS))
+            _cut_all(problem, smaller, tiles, mixes)
         cores = _joined(tiles, mixes)
-        if sweep == 0:
-            cores = arrange(problem, cores, spots, machine)
+        if sweep:
+            cores = rearrange(problem, cores, machine, chip)
         else:
-            cores = rearrange(problem, cores, machine, homes(problem, best) // machine.per_chip)
-        best = cores
+            cores = arrange(problem, cores, scene.spots, machine)
+        chip = homes(problem, cores) // machine.per_chip
         near, _ = entries(problem, scene.nearby, cores)
-        out, _ = entries(problem, machine, cores)
+        out, lists = entries(problem, machine, cores)
         scene.away[:] = out / np.maximum(near, 1)
-        over = sum(int(out[tile].sum()) > problem.limits[2] for tile in cores)
-        if over <= _FEW * len(cores):
+        over = exceeding(problem, cores, out, lists)
+        idle += 1
+        if (cost := len(cores) + _DEAR * over) < least:
+            best, least, idle = cores, cost, 0
+        if over <= _FEW * len(cores) or idle == _IDLE:
             break
-    return _filled(problem, core, cores, spots)
-
-
-class Scene(NamedTuple):
-    """What all cuts share."""
-
-    spots: Any  # (neurons, modes)
-    groups: Any  # population by population, its neurons
-    rates: Any  # (populations,) words of a synapse
-    weight: Any  # (neurons,) share of a core that each is expected to take
-    away: Any  # (neurons,) times dearer are its out-axons as some leave the chip
-    price: Any  # (axons,) as in `trading.trade`
-    nearby: Machine  # all on one chip
+    return best
 
 
 def _cut_all(problem: Problem, scene: Scene, tiles: list[Cores], mixes: list[Mix]) -> None:
@@ -104,14 +88,25 @@ def _cut_all(problem: Problem, scene: Scene, tiles: list[Cores], mixes: list[Mix
             even = np.full(len(weight), count / len(some))
             fixed += trade(problem, _cut(some, scene.spots, even), scene.spots, scene.price)
         tiles[number] = fixed
-        for _ in range(_TRIES if len(order) else 0):
-            cut = _cut(order, scene.spots, weight)
-            tiles[number] = fixed + trade(problem, cut, scene.spots, scene.price)
-            share = _shares(problem, tiles, number, scene)
-            weight[order] = share[order]
-            fullest = max(float(share[tile].sum()) for tile in tiles[number][len(fixed) :])
-            if fullest <= _FULLEST:
-                break
+        if len(order):
+            _fit(problem, scene, tiles, number, order)
+
+
+def _fit(problem: Problem, scene: Scene, tiles: list[Cores], number: int, order: IntArray) -> None:
+    """Cut what is left of a population until its tiles are expected to fit; then they trade."""
+    fixed = tiles[number]
+    for turn in range(_TRIES):
+        cut = _cut(order, scene.spots, scene.weight)
+        tiles[number] = fixed + cut
+        share, before = shares_of(problem, tiles, number, scene)
+        scene.weight[order] = share[order]
+        if turn and max(float(share[tile].sum()) for tile in cut) <= _FULLEST:
+            break  # the first cut knows only what another one needed
+    tiles[number] = fixed + trade(problem, cut, scene.spots, scene.price)
+    _, after = shares_of(problem, tiles, number, scene)
+    left = (after / np.maximum(before, 1))[len(fixed) :]
+    for tile, gain in zip(cut, left.tolist(), strict=True):
+        scene.gain[tile] = gain
 
 
 def _joined(tiles: list[Cores], mixes: list[Mix]) -> Cores:
@@ -125,38 +120,19 @@ def _joined(tiles: list[Cores], mixes: list[Mix]) -> Cores:
     return [tile for several in tiles for tile in several] + cores
 
 
-def _needs(problem: Problem, scene: Scene, tiles: list[Cores]) -> FloatArray:
-    """(populations, 4) mean share of a core's resources that a neuron takes."""
-    cores = [tile for several in tiles for tile in several]
-    out, lists = entries(problem, scene.nearby, cores)
-    ends = np.cumsum([0, *(len(several) for several in tiles)])
-    synapses = np.diff(problem.pointers)
-    rows = []
-    for number, group in enumerate(scene.groups):
-        words = scene.rates[number] * synapses[group].sum()
-        axons = lists[ends[number] : ends[number + 1]].sum()
-        rows.append([len(group), axons, (out * scene.away)[group].sum(), words])
-    sizes = np.array([len(group) for group in scene.groups])
-    return np.array(rows) / problem.limits[:4] / sizes[:, None]
+def _mixes(problem: Problem, scene: Scene, tiles: list[Cores]) -> list[Mix]:
+    """Populations that had better share cores."""
+    needs, sizes = needs_of(problem, scene, tiles), scene.sizes
 
+    def cores(mixes: list[Mix]) -> float:
+        finer = list(tiles)
+        for mix in mixes:
+            for number, count in (mix.host, mix.tiles), (mix.guest, sizes[mix.guest] / mix.each):
+                even = np.full(len(scene.weight), count / sizes[number])
+                finer[number] = _cut(scene.groups[number], scene.spots, even)
+        return cores_of(needs_of(problem, scene, finer) if mixes else needs, sizes, mixes)
 
-def _shares(problem: Problem, tiles: list[Cores], number: int, scene: Scene) -> FloatArray:
-    """(neurons,) share of a core that each of a population takes, by what binds where it lies."""
-    out, lists = entries(problem, scene.nearby, [tile for several in tiles for tile in several])
-    first = sum(len(several) for several in tiles[:number])
-    share = np.zeros(len(out))
-    limits = problem.limits
-    for at, tile in enumerate(tiles[number], start=first):
-        words = float(scene.rates[number]) * float(
-            (problem.pointers[tile + 1] - problem.pointers[tile]).sum()
-        )
-        axons = float((out[tile] * scene.away[tile]).sum())
-        together = len(tile) + int(lists[at]) + axons + words
-        needs = [lists[at] / limits[1], words / limits[3], together / limits[7]]
-        empty = len(tile) < limits[0] / 2
-        counted = max(len(tile) / limits[0], axons / limits[2] / (_LOOSE if empty else _FULL))
-        share[tile] = max(counted, max(needs) / (_LOOSE if empty else _TIGHT)) / len(tile)
-    return share
+    return mixtures(needs, sizes, int(problem.limits[0]), cores)
 
 
 def _cut(group: IntArray, spots: FloatArray, weight: FloatArray) -> Cores:
@@ -222,8 +198,12 @@ def _distinct(problem: Problem, members: IntArray) -> int:
     return len(np.unique(np.concatenate(parts)))
 
 
-def _filled(problem: Problem, core: Any, cores: Cores, spots: FloatArray) -> Cores:
-    """Tiles written onto cores from their middle outwards; what does not fit on further cores."""
+def _filled(problem: Problem, core: Bench, cores: Cores, spots: FloatArray, out: IntArray) -> Cores:
+    """Tiles written onto cores from their middle outwards; what does not fit on further cores.
+
+    `out` (neurons,) are the out-axons that each needs: tiles keep what they need beyond a core's,
+    but none takes another's neurons so.
+    """
     done: Cores = []
     left: list[IntArray] = []
     for tile in cores:
@@ -235,6 +215,8 @@ def _filled(problem: Problem, core: Any, cores: Cores, spots: FloatArray) -> Cor
         left.append(order[~taken])
     rest = np.concatenate(left)
     if len(rest):
+        problem.out[:] = out
         asked = kindred(problem, done, rest)
         done, rest, _ = spread(problem, core, queue(problem), done, rest, asked, 0)
+        problem.out[:] = 0
     return done + in_turn(problem, core, rest)

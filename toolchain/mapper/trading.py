@@ -51,7 +51,8 @@ def _trade(
     _count(*known, there, other, 1)
     leaving = _wishes(problem, price, here, there, one)
     coming = _wishes(problem, price, there, here, other)
-    total: int = _swap(*known, price, here, there, one, other, leaving, coming)
+    most = int(problem.limits[1])
+    total: int = _swap(*known, price, here, there, most, one, other, leaving, coming)
     _count(*known, here, one, -1)
     _count(*known, there, other, -1)
     return total
@@ -107,18 +108,37 @@ def _gains(pointers, axons, price, here, there, members, gains):  # type: ignore
         gains[n] = _gain(pointers, axons, price, here, there, members[n])
 
 
+@inner
+def _lists(pointers, axons, here, there, i):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """In-axons that here saves and there pays for where one neuron moves."""
+    saved, paid = 0, 0
+    for s in range(pointers[i], pointers[i + 1]):
+        saved += int(here[axons[s]] == 1)
+        paid += int(there[axons[s]] == 0)
+    return saved, paid
+
+
 @compiled
-def _swap(pointers, axons, price, here, there, one, other, leaving, coming):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Swap neurons of two tiles in their orders while that gains; what was gained."""
+def _swap(pointers, axons, price, here, there, most, one, other, leaving, coming):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Swap neurons of two tiles in their orders while that gains; what was gained.
+
+    No tile comes to need more in-axons than `most` by it.
+    """
     total, idle = 0, 0
+    mine, yours = np.count_nonzero(here), np.count_nonzero(there)
     for n in range(min(len(one), len(other))):
         i, j = one[leaving[n]], other[coming[n]]
         gain = _gain(pointers, axons, price, here, there, i)
+        saved, paid = _lists(pointers, axons, here, there, i)
         _move(pointers, axons, here, there, i)
         gain += _gain(pointers, axons, price, there, here, j)
-        if gain > 0:
+        back, more = _lists(pointers, axons, there, here, j)
+        less, grown = mine - saved + more, yours + paid - back
+        fits = less <= max(most, mine) and grown <= max(most, yours)
+        if gain > 0 and fits:
             _move(pointers, axons, there, here, j)
             one[leaving[n]], other[coming[n]] = j, i
+            mine, yours = less, grown
             total += gain
             idle = 0
         else:
