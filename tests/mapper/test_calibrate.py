@@ -102,6 +102,18 @@ def test_the_scale_of_the_largest_weight_is_always_a_candidate(bias):
     assert_no_worse(network, 0, 8, 1)  # the bias alone limits the scale
 
 
+@given(
+    weights=st.lists(st.floats(-3, 3).filter(lambda w: abs(w) > 0.01), min_size=2, max_size=4),
+    threshold=st.floats(2, 20),
+)
+def test_no_scale_is_chosen_at_which_the_largest_weight_would_vanish(weights, threshold):
+    network = one_population([weights])
+    (population,) = network.populations
+    lossless = replace(population, threshold=threshold, decay_u=1.0, decay_v=1e-300)
+
+    assert_no_worse(replace(network, populations=(lossless,)), 0, 2, 1)
+
+
 def test_an_outlier_is_clipped_where_that_pays_and_counted():
     network = one_population([[8.0, *[0.9, 0.7, -0.6, 0.4] * 8]])
     rng = np.random.default_rng(0)

@@ -22,7 +22,15 @@ from scipy.sparse import csr_array
 
 from toolchain import arithmetic
 from toolchain.grid import ALIGN, Grid, largest_activation, rows_on
-from toolchain.mapper.scales import Case, Chosen, bounds, by_largest_weight, grid_at
+from toolchain.mapper.scales import (
+    Case,
+    Chosen,
+    bounds,
+    by_largest_weight,
+    grid_at,
+    step_of,
+    units_of_weight,
+)
 from toolchain.network import Network, Population, Projection, lag, starts
 from toolchain.raster import BoolArray, Raster, check_stimulus
 
@@ -127,10 +135,17 @@ def by_calibration(
     if not found:
         return start
     errors = np.stack([error for _, error in found])  # (factors, groups)
-    chosen = np.array([found[at][0] for at in _best(errors, thresholds)])
-    scale = start.grid.scale * chosen[groups]
-    grid = grid_at(case, scale, start.grid.weight_exponent)
+    factors = np.array([factor for factor, _ in found])
+    grid = _grid_of(case, start.grid, factors[_best(errors, thresholds)][groups])
+    # All share a bias exponent, so that together some may stray further than each alone.
+    if _group_errors(case, network, trained, grid, groups).sum() > errors.sum(axis=1).min():
+        grid = _grid_of(case, start.grid, factors[_best(errors, 1)][groups])
     return Chosen(grid=grid, limited_by="calibration")
+
+
+def _grid_of(case: Case, start: Grid, factors: FloatArray) -> Grid:
+    """The grid at so many times each neuron's scale."""
+    return grid_at(case, start.scale * factors, start.weight_exponent)
 
 
 def _candidate(case: Case, start: Grid, factor: float) -> Grid | None:
@@ -142,6 +157,7 @@ def _candidate(case: Case, start: Grid, factor: float) -> Grid | None:
     threshold = np.rint(case.population.threshold * scale)
     bias = np.abs(case.population.bias * scale).max() * ALIGN
     held = threshold.min() >= 1 and threshold.max() <= neuron.threshold_max
+    held &= not case.largest_weight or units_of_weight(case, scale) >= step_of(case, start)
     if not held or bias > neuron.bias_mantissa_max << neuron.bias_exponent_max:
         return None
     return grid_at(case, scale, start.weight_exponent)

@@ -6,20 +6,17 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from toolchain import arithmetic
 from toolchain.errors import Violation
 from toolchain.grid import activation_bounds, largest_activation
 from toolchain.hardware import HardwareProfile
-from toolchain.mapper.scales import FULL, Case, Chosen
+from toolchain.mapper.scales import FULL, Case, Chosen, step_of, units_of_weight
 from toolchain.network import Network, QuantizedNetwork, QuantizedPopulation, QuantizedProjection
 
 
 def scale_violations(case: Case, chosen: Chosen) -> list[Violation]:
     """Registers in which no scale at all would do."""
     who = f"population '{case.population.name}'"
-    step = arithmetic.weight_step(case.weight_bits) << chosen.grid.weight_exponent
-    # A whole number but for the last bit where the weights limit the scale: so not its floor.
-    largest = round(case.largest_weight * float(chosen.grid.scale.max()))
+    step, largest = step_of(case, chosen.grid), units_of_weight(case, chosen.grid.scale)
     found = _decay_violations(case)
     if case.largest_weight and largest < step:
         found.append(

@@ -134,6 +134,19 @@ def grid_at(case: Case, scale: FloatArray, exponent: int) -> Grid:
     )
 
 
+def units_of_weight(case: Case, scale: FloatArray) -> int:
+    """The largest weight at these scales (size,), in units of u.
+
+    A whole number but for the last bit where the weights limit the scale: so not its floor.
+    """
+    return round(case.largest_weight * float(scale.max()))
+
+
+def step_of(case: Case, grid: Grid) -> int:
+    """One step of the grid, in units of u; a largest weight below it would vanish."""
+    return arithmetic.weight_step(case.weight_bits) << grid.weight_exponent
+
+
 def _bias_exponent(bias: FloatArray, profile: HardwareProfile) -> int:
     """The finest exponent that holds the largest bias."""
     for exponent in range(profile.neuron.bias_exponent_max + 1):
