@@ -74,6 +74,12 @@ SERIES: dict[str, Series] = {
         methods=("gmp",),
         cut="no dense twin, which takes four times as long",
     ),
+    "mnist-mlp-deep": Series(
+        config="mnist-mlp-deep",
+        densities=(0.0225,),
+        methods=("gmp",),
+        cut="no dense twin, which takes four times as long",
+    ),
     "mnist-conv": Series(
         config="mnist-conv", densities=(0.1,), methods=("gmp", "dense", "two-stage")
     ),
