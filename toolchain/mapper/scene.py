@@ -73,8 +73,7 @@ def needs_of(problem: Problem, scene: Scene, tiles: list[Cores]) -> FloatArray:
         words = scene.rates[number] * synapses[group].sum()
         axons = lists[ends[number] : ends[number + 1]].sum()
         rows.append([len(group), axons, (out * scene.away)[group].sum(), words])
-    sizes = np.array([len(group) for group in scene.groups])
-    return np.array(rows) / problem.limits[:4] / sizes[:, None]
+    return np.array(rows) / problem.limits[:4] / scene.sizes[:, None]
 
 
 def shares_of(
@@ -82,7 +81,7 @@ def shares_of(
 ) -> tuple[FloatArray, IntArray]:
     """(neurons,) share of a core that each of a population takes, by what binds where it lies.
 
-    And (tiles,) in-axons before trading.
+    And (tiles,) in-axons as the tiles stand; the shares count those that trading will leave.
     """
     cores = [tile for several in tiles for tile in several]
     out, lists = entries(problem, scene.nearby, cores, scene.axons[number])
