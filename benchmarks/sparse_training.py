@@ -87,7 +87,7 @@ SERIES: dict[str, Series] = {
         config="mnist-conv-wide",
         densities=(0.1,),
         methods=("gmp",),
-        cut="no dense twin, which takes long on two processors; one seed",
+        cut="no dense twin, which takes long on two processors",
     ),
     "nmnist": Series(
         config="nmnist-detached",
