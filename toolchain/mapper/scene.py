@@ -14,9 +14,9 @@ from toolchain.mapper.reach import Machine, entries
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Cores = list[IntArray]
-_LOOSE = 0.92  # of any axons where compartments are left over, which other neurons may then take
-_FULL = 0.985  # share of a core's out-axons that a tile may be expected to take
-_TIGHT = 0.97  # the same of what leaves neurons over where a tile exceeds it, scattered at its rim
+_FULL = (
+    0.92  # share of what a core holds that a tile is expected to need: neurons move into the rest
+)
 
 
 class Scene(NamedTuple):
@@ -29,7 +29,6 @@ class Scene(NamedTuple):
     rates: Any  # (populations,) words of a synapse
     weight: Any  # (neurons,) share of a core that each is expected to take
     gain: Any  # (neurons,) share of its tile's in-axons that trading leaves
-    spare: float  # times that its share of a core is counted, so that some is left over
     away: Any  # (neurons,) times dearer are its out-axons as some leave the chip
     price: Any  # (axons,) as in `trading.trade`
     nearby: Machine  # all on one chip
@@ -46,7 +45,6 @@ def scene_of(problem: Problem, machine: Machine, spots: FloatArray) -> Scene:
         rates=np.zeros(len(ends) - 1),
         weight=np.full(len(problem.out), 1 / problem.limits[0]),
         gain=np.ones(len(problem.out)),
-        spare=1.0,
         away=np.ones(len(problem.out)),
         price=np.where(machine.nodes < len(problem.out), 2, 1),
         nearby=machine._replace(per_chip=len(problem.out)),
@@ -99,16 +97,6 @@ def shares_of(
             words / limits[3],
             (len(tile) + heard + axons + words) / limits[7],
         ]
-        empty = len(tile) < limits[0] / 2
-        needed = max(
-            axons / limits[2] / (_LOOSE if empty else _FULL),
-            max(needs) / (_LOOSE if empty else _TIGHT),
-        )
-        share[tile] = max(len(tile) / limits[0], scene.spare * needed) / len(tile)
+        needed = max(axons / limits[2], *needs) / _FULL
+        share[tile] = max(len(tile) / limits[0], needed) / len(tile)
     return share, lists[first : first + len(tiles[number])]
-
-
-def exceeding(problem: Problem, cores: Cores, out: IntArray, lists: IntArray) -> int:
-    """Cores that need more axons than they hold."""
-    used = np.array([out[tile].sum() for tile in cores])
-    return int(np.count_nonzero((used > problem.limits[2]) | (lists > problem.limits[1])))

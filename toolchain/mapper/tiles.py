@@ -10,7 +10,8 @@ from toolchain.mapper.filling import fill_with, queue
 from toolchain.mapper.growth import NEURONS, WORDS, Bench, Problem, bench, clear, load
 from toolchain.mapper.mixing import Mix, cores_of, followed, mixtures
 from toolchain.mapper.reach import Machine, entries, homes
-from toolchain.mapper.scene import Scene, exceeding, needs_of, scene_of, shares_of
+from toolchain.mapper.refining import refined
+from toolchain.mapper.scene import Scene, needs_of, scene_of, shares_of
 from toolchain.mapper.settling import in_turn, kindred, spread
 from toolchain.mapper.trading import trade
 
@@ -18,13 +19,7 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Cores = list[IntArray]
 _TRIES = 6  # cuts of a population, each by what the one before turned out to need
-_SWEEPS = 10  # over all populations, at most; the second knows which cores share a chip
 _FULLEST = 1.03  # of the axons that a tile may be expected to take: it still fits a core
-_AS_IS = 3  # sweeps after which tiles are cut smaller, as too many did not fit
-_SMALLER = 0.015  # how much smaller, from one sweep to the next
-_IDLE = 3  # sweeps in a row that may lead to nothing better
-_FEW = 0.01  # of the cores that may exceed their axons: they will shed neurons
-_DEAR = 4  # cores that each of those may come to cost
 _SAMPLES = 3  # tiles of a population that say how many words its synapses take
 
 
@@ -40,39 +35,27 @@ def tiled(problem: Problem, spots: FloatArray, machine: Machine) -> Cores:
     scene.rates[:] = [_words_per_synapse(problem, core, several) for several in tiles]
     for _ in range(2):  # the first shows what trading gains
         _cut_all(problem, scene, tiles, [])
-    cores = _swept(problem, scene, machine, tiles, _mixes(problem, scene, tiles))
+    cores = _swept(problem, scene, machine, tiles)
+    rates = np.array([_words_per_synapse(problem, core, several) for several in tiles])
+    words = np.ceil(rates[problem.population] * np.diff(problem.pointers)).astype(np.int64)
+    cores = refined(problem, machine, cores, words)
     return _filled(problem, core, cores, spots, entries(problem, machine, cores)[0])
 
 
-def _swept(
-    problem: Problem, scene: Scene, machine: Machine, tiles: list[Cores], mixes: list[Mix]
-) -> Cores:
-    """The cores of the best sweep: few, and few of them with more axons than they hold."""
-    best, least, idle = [], np.inf, 0
-    chip = np.zeros(0, np.int64)
-    for sweep in range(_SWEEPS):
-        if sweep:
-            needs = needs_of(problem, scene, tiles)
-            mixes = followed(mixes, needs, scene.sizes, int(problem.limits[0]))
-        if mixes or sweep:
-            smaller = scene._replace(spare=1 + _SMALLER * max(0, sweep - _AS_IS))
-            _cut_all(problem, smaller, tiles, mixes)
-        cores = _joined(tiles, mixes)
-        if sweep:
-            cores = rearrange(problem, cores, machine, chip)
-        else:
-            cores = arrange(problem, cores, scene.spots, machine)
-        chip = homes(problem, cores) // machine.per_chip
-        near, _ = entries(problem, scene.nearby, cores)
-        out, lists = entries(problem, machine, cores)
-        scene.away[:] = out / np.maximum(near, 1)
-        over = exceeding(problem, cores, out, lists)
-        idle += 1
-        if (cost := len(cores) + _DEAR * over) < least:
-            best, least, idle = cores, cost, 0
-        if over <= _FEW * len(cores) or idle == _IDLE:
-            break
-    return best
+def _swept(problem: Problem, scene: Scene, machine: Machine, tiles: list[Cores]) -> Cores:
+    """Cores by chips, then cut again, now that it is known which out-axons leave the chip."""
+    mixes = _mixes(problem, scene, tiles)
+    if mixes:
+        _cut_all(problem, scene, tiles, mixes)
+    cores = arrange(problem, _joined(tiles, mixes), scene.spots, machine)
+    chip = homes(problem, cores) // machine.per_chip
+    near, _ = entries(problem, scene.nearby, cores)
+    out, _ = entries(problem, machine, cores)
+    scene.away[:] = out / np.maximum(near, 1)
+    needs = needs_of(problem, scene, tiles)
+    mixes = followed(mixes, needs, scene.sizes, int(problem.limits[0]))
+    _cut_all(problem, scene, tiles, mixes)
+    return rearrange(problem, _joined(tiles, mixes), machine, chip)
 
 
 def _cut_all(problem: Problem, scene: Scene, tiles: list[Cores], mixes: list[Mix]) -> None:

@@ -1,0 +1,155 @@
+"""Neurons move between cores: none gets lost, no core gets too many, and fewer axons are needed."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tests.strategies import seeds
+from toolchain.mapper.growth import Problem
+from toolchain.mapper.reach import Machine
+from toolchain.mapper.refining import refine, vacated
+
+IntArray = NDArray[np.int64]
+Cores = list[IntArray]
+INPUTS = 6
+
+
+class Drawn:
+    """A network of neurons and inputs, all of them on cores of a few chips."""
+
+    def __init__(self, seed: int, neurons: int, density: float) -> None:
+        rng = np.random.default_rng(seed)
+        self.heard = rng.random((neurons, neurons + INPUTS)) < density
+        self.cores = np.array_split(rng.permutation(neurons), rng.integers(1, 7))
+        self.words = rng.integers(0, 4, neurons)
+        self.chips = int(rng.integers(1, 4))
+        needs = [counts.max() for counts in self.needs(self.cores)]
+        tight = rng.uniform([1.0, 0.8, 0.8, 1.0], [1.6, 1.4, 1.4, 1.6]).round(1)
+        self.limits = np.ceil(np.array(needs) * tight).astype(np.int64)
+        self.limits = np.maximum(self.limits + rng.integers(0, 2), 1)
+        together = int(self.limits.sum() if rng.random() < 0.5 else 0.8 * self.limits.sum())
+        self.together = max(together, int(sum(self.needs(self.cores)).max()))
+
+    def problem(self) -> tuple[Problem, Machine]:
+        neurons, axons = self.heard.shape
+        flat = np.zeros(neurons, np.int64)
+        problem = Problem(
+            pointers=np.concatenate([[0], np.cumsum(self.heard.sum(axis=1))]),
+            axons=np.nonzero(self.heard)[1].astype(np.int32),
+            back=np.concatenate([[0], np.cumsum(self.heard.sum(axis=0))]),
+            targets=np.nonzero(self.heard.T)[1].astype(np.int32),
+            population=flat,
+            threshold=flat,
+            decay=flat,
+            out=flat,
+            key=np.zeros(axons, np.int64),
+            rows=np.zeros((1, 1, 1, 5), np.int64),
+            sets=np.zeros((1, 2), np.int64),
+            delays=np.zeros(1, np.int64),
+            limits=np.array([*self.limits, 1, 1, 1, self.together, 1, 1]),
+            widths=np.array([1024]),
+        )
+        return problem, Machine(np.arange(axons), self.per_chip, 2, 4 * neurons)
+
+    @property
+    def per_chip(self) -> int:
+        return -(-len(self.cores) // self.chips)
+
+    def out_axons(self, cores: Cores) -> IntArray:
+        """(neurons,) by the definition: every core that listens, twice on another chip."""
+        home = np.zeros(len(self.heard), np.int64)
+        for number, members in enumerate(cores):
+            home[members] = number
+        listens = np.array([self.heard[members].any(axis=0) for members in cores])
+        chip = np.arange(len(cores)) // self.per_chip
+        fee = 1 + (chip[:, None] != chip[home])
+        return np.asarray((listens[:, : len(home)] * fee).sum(axis=0))
+
+    def needs(self, cores: Cores) -> list[IntArray]:
+        """Of every core: compartments, in-axons, out-axons, words."""
+        out = self.out_axons(cores)
+        return [
+            np.array([len(members) for members in cores]),
+            np.array([self.heard[members].any(axis=0).sum() for members in cores]),
+            np.array([out[members].sum() for members in cores]),
+            np.array([self.words[members].sum() for members in cores]),
+        ]
+
+    def cost(self, cores: Cores) -> tuple[int, int]:
+        """(axons beyond the limits, out-axons of all)."""
+        _, lists, out, _ = self.needs(cores)
+        above = np.maximum(lists - self.limits[1], 0) + np.maximum(out - self.limits[2], 0)
+        return int(above.sum()), int(out.sum())
+
+
+def networks() -> st.SearchStrategy[Drawn]:
+    return st.builds(Drawn, seeds(), st.integers(2, 60), st.floats(0.0, 0.4))
+
+
+@given(networks())
+def test_moves_keep_every_neuron_and_what_cores_hold_and_lower_what_they_need(drawn: Drawn) -> None:
+    problem, machine = drawn.problem()
+
+    after = refine(problem, machine, drawn.cores, drawn.words)
+
+    assert len(after) == len(drawn.cores)
+    assert (np.sort(np.concatenate(after)) == np.arange(len(drawn.heard))).all()
+    assert drawn.cost(after) <= drawn.cost(drawn.cores)
+    sizes, _, _, words = drawn.needs(after)
+    assert sizes.max() <= drawn.limits[0]
+    assert words.max() <= drawn.limits[3]
+    again = refine(problem, machine, drawn.cores, drawn.words)
+    assert all((one == other).all() for one, other in zip(after, again, strict=True))
+
+
+@given(networks())
+def test_cores_come_empty_whole_and_no_axons_are_missing_for_it(drawn: Drawn) -> None:
+    problem, machine = drawn.problem()
+
+    after = vacated(problem, machine, drawn.cores, drawn.words)
+
+    assert (np.sort(np.concatenate(after)) == np.arange(len(drawn.heard))).all()
+    assert drawn.cost(after)[0] <= drawn.cost(drawn.cores)[0]
+    sizes, _, _, words = drawn.needs(after)
+    assert sizes.max() <= drawn.limits[0]
+    assert words.max() <= drawn.limits[3]
+    for before, members in zip(drawn.cores, after, strict=True):
+        assert not len(members) or np.isin(before, members).all()
+
+
+def test_those_who_listen_to_the_same_come_together() -> None:
+    drawn = Drawn(0, 10, 0.0)
+    drawn.heard[2:6, 0] = drawn.heard[6:, 1] = True
+    drawn.cores = [np.array([0, 1]), np.array([2, 3, 4, 9]), np.array([5, 6, 7, 8])]
+    drawn.limits, drawn.together, drawn.chips = np.full(4, 100), 400, 1
+    assert drawn.cost(drawn.cores) == (0, 4)
+
+    after = refine(*drawn.problem(), drawn.cores, drawn.words)
+
+    assert drawn.cost(after) == (0, 2)
+
+
+def test_a_core_whose_neurons_all_have_a_better_place_is_spared() -> None:
+    drawn = Drawn(0, 9, 0.0)
+    drawn.heard[1:, 0] = True
+    drawn.cores = [np.array([0]), np.arange(1, 8), np.array([8])]
+    drawn.limits, drawn.together, drawn.chips = np.full(4, 100), 400, 1
+
+    after = vacated(*drawn.problem(), drawn.cores, drawn.words)
+
+    assert sum(len(members) > 0 for members in after) < 3
+    assert drawn.cost(after)[1] < drawn.cost(drawn.cores)[1]
+
+
+def test_to_make_room_is_no_end_in_itself() -> None:
+    drawn = Drawn(0, 6, 0.0)
+    drawn.heard[2:5, :2] = drawn.heard[5, 1] = True
+    drawn.cores = [np.array([0, 1]), np.array([2, 3, 4]), np.array([5])]
+    drawn.limits, drawn.together, drawn.chips = np.array([3, 9, 9, 99]), 120, 1
+
+    after = refine(*drawn.problem(), drawn.cores, drawn.words)
+
+    assert drawn.cost(after) == drawn.cost(drawn.cores) == (0, 3)

@@ -1,0 +1,163 @@
+"""Local search over all cores: neurons move until none does, and cores that may come empty do."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.mapper.chips import rearrange
+from toolchain.mapper.growth import Problem
+from toolchain.mapper.moves import Desk, Stand, walk
+from toolchain.mapper.reach import Machine, entries, homes
+
+IntArray = NDArray[np.int64]
+Cores = list[IntArray]
+_PASSES = 3  # over all neurons, between two arrangements of the cores
+_ROUNDS = 8  # arrangements, at most
+_SPARED = 0.01  # of the cores that a round spares at least, if another one is to follow
+_RELUCTANT = 8  # of so many of its neurons one may stay at first, before the core is given up
+_ROOMY = 16  # cores of a chip that take neurons whose axons they do not listen to yet
+
+
+def refined(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -> Cores:
+    """Fewer cores, chip by chip: those that come empty are left out, and the others draw together.
+
+    `words` (neurons,) is what each is expected to take of a core's.
+    """
+    for _ in range(_ROUNDS):
+        before = len(cores)
+        cores = refine(problem, machine, cores, words)
+        cores = _closed_up(problem, machine, vacated(problem, machine, cores, words))
+        if len(cores) > before * (1 - _SPARED):
+            break
+    return _closed_up(problem, machine, refine(problem, machine, cores, words))
+
+
+def refine(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -> Cores:
+    """The same cores after neurons moved between them, some of them empty perhaps.
+
+    No core gets more neurons or words than it holds; axons beyond what cores hold only get fewer.
+    """
+    stand = _stand(problem, machine, cores, words)
+    desk, order = _desk(stand), np.arange(len(stand.home))
+    best, least = stand.home.copy(), _cost(problem, stand)
+    for _ in range(_PASSES):
+        desk.roomy[:] = _roomy(problem, stand)
+        moved = walk(problem, stand, desk, order, len(order))
+        if (cost := _cost(problem, stand)) < least:
+            best, least = stand.home.copy(), cost
+        if not moved:
+            break
+        order = order[::-1].copy()
+    assert (stand.used == _counted(problem, machine, stand).used).all(), "kept up to date"
+    return _members(best, len(cores))
+
+
+def vacated(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -> Cores:
+    """The same cores, those empty whose neurons all found a better place, the emptiest first."""
+    stand = _stand(problem, machine, cores, words)
+    desk = _desk(stand)
+    above, _ = _cost(problem, stand)
+    for core in np.argsort(_fill(problem, stand), kind="stable").tolist():
+        if stand.used[core, 0]:
+            _vacate(problem, stand, desk, core, above)
+    return _members(stand.home, len(cores))
+
+
+def _vacate(problem: Problem, stand: Stand, desk: Desk, core: int, above: int) -> None:
+    """All neurons of a core move, or none; what exceeds axons stays what it is, or falls."""
+    kept = [array.copy() for array in (stand.home, stand.out, stand.used)]
+    stand.closed[core], desk.roomy[:] = True, _roomy(problem, stand)
+    staying = np.flatnonzero(stand.home == core)
+    for _ in range(_PASSES):
+        moved = walk(problem, stand, desk, staying, len(staying) // _RELUCTANT)
+        staying = staying[stand.home[staying] == core]
+        if not moved or not len(staying):
+            break
+    stand.closed[core] = False
+    if len(staying) or _cost(problem, stand)[0] > above:
+        for array, old in zip((stand.home, stand.out, stand.used), kept, strict=True):
+            array[:] = old
+
+
+def _closed_up(problem: Problem, machine: Machine, cores: Cores) -> Cores:
+    """The cores without the empty ones, as near as can be to their chips."""
+    left = [members for members in cores if len(members)]
+    if len(left) == len(cores):
+        return cores
+    return rearrange(problem, left, machine, homes(problem, cores) // machine.per_chip)
+
+
+def _fill(problem: Problem, stand: Stand) -> NDArray[np.float64]:
+    """(cores,) the share in use of what each uses most of."""
+    return np.asarray((stand.used / problem.limits[:4]).max(axis=1))
+
+
+def _members(home: IntArray, cores: int) -> Cores:
+    order = np.argsort(home, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(home, minlength=cores))[:-1])
+
+
+def _stand(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -> Stand:
+    neurons = len(problem.out)
+    nodes = np.where(machine.nodes < neurons, machine.nodes, -1)
+    speaking = np.flatnonzero(nodes >= 0)
+    stand = Stand(
+        home=homes(problem, cores),
+        out=np.zeros(neurons, np.int64),
+        words=words,
+        used=np.zeros((len(cores), 4), np.int64),
+        closed=np.zeros(len(cores), bool),
+        own=np.concatenate([[0], np.cumsum(np.bincount(nodes[speaking], minlength=neurons))]),
+        speaks=speaking[np.argsort(nodes[speaking], kind="stable")],
+        nodes=nodes,
+        per_chip=machine.per_chip,
+        remote=machine.remote,
+        furthest=machine.furthest,
+    )
+    return _counted(problem, machine, stand)
+
+
+def _counted(problem: Problem, machine: Machine, stand: Stand) -> Stand:
+    """The same neurons, their needs counted anew."""
+    size = len(stand.used)
+    out, lists = entries(problem, machine, _members(stand.home, size))
+    sums = [np.bincount(stand.home, some, size) for some in (np.ones(len(out)), out, stand.words)]
+    used = np.stack([sums[0], lists, *sums[1:]], axis=1).astype(np.int64)
+    return stand._replace(out=out, used=used)
+
+
+def _cost(problem: Problem, stand: Stand) -> tuple[int, int]:
+    """(axons beyond what cores hold and a neuron may have, out-axons of all)."""
+    above = np.maximum(stand.used[:, 1:3] - problem.limits[1:3], 0).sum()
+    far = np.maximum(stand.out - stand.furthest, 0).sum()
+    return int(above + far), int(stand.out.sum())
+
+
+def _roomy(problem: Problem, stand: Stand) -> IntArray:
+    """(chips, few) the cores of each with most compartments and out-axons left, or -1."""
+    chip = np.arange(len(stand.used)) // stand.per_chip
+    found = np.full((int(chip.max()) + 1, _ROOMY), -1, np.int64)
+    left = (1 - stand.used / problem.limits[:4])[:, [0, 2]].min(axis=1)
+    for number in range(len(found)):
+        some = np.flatnonzero((chip == number) & (left > 0) & (stand.used[:, 0] > 0))
+        some = some[np.argsort(-left[some], kind="stable")][:_ROOMY]
+        found[number, : len(some)] = some
+    return found
+
+
+def _desk(stand: Stand) -> Desk:
+    cores = len(stand.used)
+    unseen = np.full((2, cores), -1, np.int64)
+    core, there, paid = np.zeros((3, cores), np.int64)
+    near = np.zeros(-(-cores // stand.per_chip), np.int64)
+    return Desk(
+        core=core,
+        seen=unseen[0],
+        there=there,
+        paid=paid,
+        near=near,
+        tick=unseen[1],
+        ticks=np.zeros(1, np.int64),
+        roomy=np.full((len(near), _ROOMY), -1, np.int64),
+    )
