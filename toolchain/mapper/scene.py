@@ -14,9 +14,7 @@ from toolchain.mapper.reach import Machine, entries
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Cores = list[IntArray]
-_FULL = (
-    0.92  # share of what a core holds that a tile is expected to need: neurons move into the rest
-)
+_FULL = 0.92  # of what a core holds that a tile is to need; neurons move into the rest
 
 
 class Scene(NamedTuple):
