@@ -144,6 +144,47 @@ def test_a_core_whose_neurons_all_have_a_better_place_is_spared() -> None:
     assert drawn.cost(after)[1] < drawn.cost(drawn.cores)[1]
 
 
+def test_a_core_is_spared_though_its_neurons_would_rather_stay() -> None:
+    drawn = Drawn(0, 6, 0.0)
+    drawn.heard[2:4, 0] = drawn.heard[4:, 1] = True
+    drawn.cores = [np.array([0, 1]), np.array([2, 3]), np.array([4, 5])]
+    drawn.limits, drawn.together, drawn.chips = np.full(4, 100), 400, 1
+
+    after = vacated(*drawn.problem(), drawn.cores, drawn.words)
+
+    assert sum(len(members) > 0 for members in after) == 1
+    assert (
+        sum(len(members) > 0 for members in refine(*drawn.problem(), drawn.cores, drawn.words)) > 1
+    )
+
+
+def test_no_core_is_spared_at_the_cost_of_axons_that_its_sources_lack() -> None:
+    drawn = Drawn(0, 6, 0.0)
+    drawn.heard[2:4, :2] = True
+    drawn.words = np.array([2, 2, 1, 1, 3, 3])
+    drawn.cores = [np.array([0, 1]), np.array([2, 3]), np.array([4]), np.array([5])]
+    drawn.limits, drawn.together, drawn.chips = np.array([2, 99, 2, 4]), 120, 1
+
+    after = vacated(*drawn.problem(), drawn.cores, drawn.words)
+
+    assert all(len(members) for members in after)
+    assert drawn.cost(after) == (0, 2)
+
+
+def test_whoever_changes_chips_pays_for_all_who_listen_to_it() -> None:
+    drawn = Drawn(0, 10, 0.0)
+    for listener, source in (2, 6), (8, 6), (8, 7), (9, 7), (1, 2), (3, 2), (5, 2):
+        drawn.heard[listener, source] = True
+    drawn.words = np.array([1, 3, 2, 2, 1, 3, 2, 2, 2, 2])  # two neurons fill a core
+    drawn.cores = [np.array(some) for some in ([0, 1], [2, 3], [4, 5], [6, 7], [8], [9])]
+    drawn.limits, drawn.together, drawn.chips = np.array([99, 99, 99, 4]), 400, 2
+    assert drawn.cost(drawn.cores) == (0, 8)
+
+    after = refine(*drawn.problem(), drawn.cores, drawn.words)
+
+    assert drawn.cost(after) == (0, 7)
+
+
 def test_to_make_room_is_no_end_in_itself() -> None:
     drawn = Drawn(0, 6, 0.0)
     drawn.heard[2:5, :2] = drawn.heard[5, 1] = True

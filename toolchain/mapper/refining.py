@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from toolchain.mapper.chips import rearrange
 from toolchain.mapper.growth import Problem
-from toolchain.mapper.moves import Desk, Stand, walk
+from toolchain.mapper.moves import Desk, Stand, bring_back, note_all, walk
 from toolchain.mapper.reach import Machine, entries, homes
 
 IntArray = NDArray[np.int64]
 Cores = list[IntArray]
 _PASSES = 3  # over all neurons, between two arrangements of the cores
 _ROUNDS = 8  # arrangements, at most
-_SPARED = 0.01  # of the cores that a round spares at least, if another one is to follow
+_SPARED = 0.003  # of the cores that a round spares at least, if another one is to follow
 _RELUCTANT = 8  # of so many of its neurons one may stay at first, before the core is given up
 _ROOMY = 16  # cores of a chip that take neurons whose axons they do not listen to yet
 
@@ -39,17 +39,17 @@ def refine(problem: Problem, machine: Machine, cores: Cores, words: IntArray) ->
     No core gets more neurons or words than it holds; axons beyond what cores hold only get fewer.
     """
     stand = _stand(problem, machine, cores, words)
-    desk, order = _desk(stand), np.arange(len(stand.home))
+    desk = _desk(stand)
     best, least = stand.home.copy(), _cost(problem, stand)
     for _ in range(_PASSES):
         desk.roomy[:] = _roomy(problem, stand)
+        order = np.argsort(stand.home, kind="stable")  # neurons of a core share what they visit
         moved = walk(problem, stand, desk, order, len(order))
         if (cost := _cost(problem, stand)) < least:
             best, least = stand.home.copy(), cost
         if not moved:
             break
-        order = order[::-1].copy()
-    assert (stand.used == _counted(problem, machine, stand).used).all(), "kept up to date"
+    _assert_up_to_date(stand, _stand(problem, machine, _members(stand.home, len(cores)), words))
     return _members(best, len(cores))
 
 
@@ -66,18 +66,16 @@ def vacated(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -
 
 def _vacate(problem: Problem, stand: Stand, desk: Desk, core: int, above: int) -> None:
     """All neurons of a core move, or none; what exceeds axons stays what it is, or falls."""
-    kept = [array.copy() for array in (stand.home, stand.out, stand.used)]
     stand.closed[core], desk.roomy[:] = True, _roomy(problem, stand)
-    staying = np.flatnonzero(stand.home == core)
+    members = staying = np.flatnonzero(stand.home == core)
     for _ in range(_PASSES):
         moved = walk(problem, stand, desk, staying, len(staying) // _RELUCTANT)
         staying = staying[stand.home[staying] == core]
         if not moved or not len(staying):
             break
-    stand.closed[core] = False
     if len(staying) or _cost(problem, stand)[0] > above:
-        for array, old in zip((stand.home, stand.out, stand.used), kept, strict=True):
-            array[:] = old
+        bring_back(problem, stand, members, core)
+    stand.closed[core] = False
 
 
 def _closed_up(problem: Problem, machine: Machine, cores: Cores) -> Cores:
@@ -98,24 +96,37 @@ def _members(home: IntArray, cores: int) -> Cores:
     return np.split(order, np.cumsum(np.bincount(home, minlength=cores))[:-1])
 
 
+def _assert_up_to_date(stand: Stand, anew: Stand) -> None:
+    """What moves noted step by step is what a count of all cores gives."""
+    for name in ("out", "used", "size", "extra"):
+        assert (getattr(stand, name) == getattr(anew, name)).all(), name
+
+
 def _stand(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -> Stand:
     neurons = len(problem.out)
     nodes = np.where(machine.nodes < neurons, machine.nodes, -1)
     speaking = np.flatnonzero(nodes >= 0)
+    reach, count = np.zeros((2, len(problem.targets)), np.int32)
     stand = Stand(
         home=homes(problem, cores),
         out=np.zeros(neurons, np.int64),
         words=words,
         used=np.zeros((len(cores), 4), np.int64),
         closed=np.zeros(len(cores), bool),
+        reach=reach,
+        count=count,
+        size=np.zeros(len(nodes), np.int32),
         own=np.concatenate([[0], np.cumsum(np.bincount(nodes[speaking], minlength=neurons))]),
         speaks=speaking[np.argsort(nodes[speaking], kind="stable")],
         nodes=nodes,
-        per_chip=machine.per_chip,
+        chip=np.arange(len(cores)) // machine.per_chip,
+        extra=np.zeros((len(cores), 3), np.int64),
         remote=machine.remote,
         furthest=machine.furthest,
     )
-    return _counted(problem, machine, stand)
+    stand = _counted(problem, machine, stand)
+    note_all(problem, stand)
+    return stand
 
 
 def _counted(problem: Problem, machine: Machine, stand: Stand) -> Stand:
@@ -136,11 +147,10 @@ def _cost(problem: Problem, stand: Stand) -> tuple[int, int]:
 
 def _roomy(problem: Problem, stand: Stand) -> IntArray:
     """(chips, few) the cores of each with most compartments and out-axons left, or -1."""
-    chip = np.arange(len(stand.used)) // stand.per_chip
-    found = np.full((int(chip.max()) + 1, _ROOMY), -1, np.int64)
+    found = np.full((int(stand.chip[-1]) + 1, _ROOMY), -1, np.int64)
     left = (1 - stand.used / problem.limits[:4])[:, [0, 2]].min(axis=1)
     for number in range(len(found)):
-        some = np.flatnonzero((chip == number) & (left > 0) & (stand.used[:, 0] > 0))
+        some = np.flatnonzero((stand.chip == number) & (left > 0) & (stand.used[:, 0] > 0))
         some = some[np.argsort(-left[some], kind="stable")][:_ROOMY]
         found[number, : len(some)] = some
     return found
@@ -148,16 +158,13 @@ def _roomy(problem: Problem, stand: Stand) -> IntArray:
 
 def _desk(stand: Stand) -> Desk:
     cores = len(stand.used)
-    unseen = np.full((2, cores), -1, np.int64)
     core, there, paid = np.zeros((3, cores), np.int64)
-    near = np.zeros(-(-cores // stand.per_chip), np.int64)
+    near = np.zeros(int(stand.chip[-1]) + 1, np.int64)
     return Desk(
         core=core,
-        seen=unseen[0],
+        seen=np.full(cores, -1, np.int64),
         there=there,
         paid=paid,
         near=near,
-        tick=unseen[1],
-        ticks=np.zeros(1, np.int64),
         roomy=np.full((len(near), _ROOMY), -1, np.int64),
     )
