@@ -139,10 +139,11 @@ def _cut(group: IntArray, spots: FloatArray, weight: FloatArray) -> Cores:
 
 def along(spots: FloatArray) -> FloatArray:
     """(neurons,) places along the longest extent of some coordinates."""
-    centred = spots - spots.mean(axis=0)
-    spread = np.array([[(a * b).sum() for b in centred.T] for a in centred.T])
+    centred = spots.T.copy()
+    centred -= centred.mean(axis=1, keepdims=True)
+    spread = np.array([[(a * b).sum() for b in centred] for a in centred])
     axis = np.linalg.eigh(spread)[1][:, -1]
-    return np.asarray(sum(centred[:, k] * axis[k] for k in range(len(axis))))
+    return np.asarray(sum(row * weight for row, weight in zip(centred, axis, strict=True)))
 
 
 def _words_per_synapse(problem: Problem, core: Bench, tiles: Cores) -> float:

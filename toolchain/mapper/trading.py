@@ -47,12 +47,11 @@ def _trade(
 ) -> int:
     """Swap neurons of two tiles, those who gain most first; what was gained. Counts come back 0."""
     known = problem.pointers, problem.axons
-    _count(*known, here, one, 1)
-    _count(*known, there, other, 1)
+    lists = _count(*known, here, one, 1), _count(*known, there, other, 1)
     leaving = _wishes(problem, price, here, there, one)
     coming = _wishes(problem, price, there, here, other)
     most = int(problem.limits[1])
-    total: int = _swap(*known, price, here, there, most, one, other, leaving, coming)
+    total: int = _swap(*known, price, here, there, *lists, most, one, other, leaving, coming)
     _count(*known, here, one, -1)
     _count(*known, there, other, -1)
     return total
@@ -80,9 +79,13 @@ def _neighbours(middles: FloatArray) -> list[tuple[int, int]]:
 
 @compiled
 def _count(pointers, axons, counts, members, by):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """How many axons were not counted before."""
+    new = 0
     for i in members:
         for s in range(pointers[i], pointers[i + 1]):
+            new += counts[axons[s]] == 0
             counts[axons[s]] += by
+    return new
 
 
 @inner
@@ -119,13 +122,14 @@ def _lists(pointers, axons, here, there, i):  # type: ignore[no-untyped-def]  # 
 
 
 @compiled
-def _swap(pointers, axons, price, here, there, most, one, other, leaving, coming):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _swap(  # type: ignore[no-untyped-def]  # pragma: no cover
+    pointers, axons, price, here, there, mine, yours, most, one, other, leaving, coming
+):
     """Swap neurons of two tiles in their orders while that gains; what was gained.
 
-    No tile comes to need more in-axons than `most` by it.
+    No tile comes to need more in-axons than `most` by it; now they are `mine` and `yours`.
     """
     total, idle = 0, 0
-    mine, yours = np.count_nonzero(here), np.count_nonzero(there)
     for n in range(min(len(one), len(other))):
         i, j = one[leaving[n]], other[coming[n]]
         gain = _gain(pointers, axons, price, here, there, i)
