@@ -135,6 +135,31 @@ def _next_seed(cursors, population, placed, tried, core):  # type: ignore[no-unt
     return at if at < end else -1
 
 
+def waiting(problem: Problem, some: IntArray) -> tuple[BoolArray, IntArray, IntArray]:
+    """What `fill` takes of some neurons: (neurons,) who is placed, populations, their cursors."""
+    placed = np.ones(len(problem.out), bool)
+    placed[some] = False
+    population = problem.population[some]
+    groups = np.unique(population)
+    cursors = np.zeros((int(problem.population.max()) + 1, 2), np.int64)
+    for group in groups:
+        mine = some[population == group]
+        cursors[group] = mine.min(), mine.max() + 1
+    return placed, groups, cursors
+
+
+def fill_akin(problem: Problem, core: Bench, line: Queue, some: IntArray, number: int) -> BoolArray:
+    """(neurons,) which of these could be put onto the core, what is most akin next to each other.
+
+    So lists have fewer gaps. `number` is one that the queue has not seen.
+    """
+    placed, groups, cursors = waiting(problem, some)
+    fill(problem, core, line, placed, groups, cursors, number)
+    taken = placed[some]
+    taken[~taken] = fill_with(problem, core, some[~taken])
+    return taken
+
+
 def fill_with(problem: Problem, core: Bench, some: IntArray, *, most: int = -1) -> BoolArray:
     """(neurons,) which of these could be put onto the core, one after the other.
 

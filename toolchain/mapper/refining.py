@@ -12,8 +12,8 @@ from toolchain.mapper.reach import Machine, entries, homes
 
 IntArray = NDArray[np.int64]
 Cores = list[IntArray]
-_PASSES = 3  # over all neurons, between two arrangements of the cores
-_ROUNDS = 8  # arrangements, at most
+_PASSES = 3  # over all neurons, in a round
+_ROUNDS = 16  # at most
 _SPARED = 0.003  # of the cores that a round spares at least, if another one is to follow
 _RELUCTANT = 8  # of so many of its neurons one may stay at first, before the core is given up
 _ROOMY = 16  # cores of a chip that take neurons whose axons they do not listen to yet
@@ -24,13 +24,21 @@ def refined(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -
 
     `words` (neurons,) is what each is expected to take of a core's.
     """
+    legal: Cores | None = None
+    last = None
     for _ in range(_ROUNDS):
-        before = len(cores)
-        cores = refine(problem, machine, cores, words)
-        cores = _closed_up(problem, machine, vacated(problem, machine, cores, words))
-        if len(cores) > before * (1 - _SPARED):
+        cores = _closed_up(problem, machine, refine(problem, machine, cores, words))
+        above, total = _cost(problem, _stand(problem, machine, cores, words))
+        if (above, total) == last:
             break
-    return _closed_up(problem, machine, refine(problem, machine, cores, words))
+        last = above, total
+        if above:  # as some changed chips, or were too full from the beginning
+            continue
+        legal = cores
+        cores = _closed_up(problem, machine, vacated(problem, machine, cores, words))
+        if len(cores) > len(legal) * (1 - _SPARED):
+            break
+    return cores if legal is None else legal
 
 
 def refine(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -> Cores:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.mapper.chips import rearrange
-from toolchain.mapper.filling import Queue, fill, fill_with, queue
+from toolchain.mapper.filling import Queue, fill, fill_with, queue, waiting
 from toolchain.mapper.growth import LISTS, NEURONS, WORDS, Bench, Problem, bench, clear, load
 from toolchain.mapper.levelling import level
 from toolchain.mapper.reach import Machine, entries, homes
@@ -212,21 +212,14 @@ def spread(
 
     `number` is one that the queue has not seen, nor the next ones up to the number of cores.
     """
-    placed = np.ones(len(problem.out), bool)
-    placed[left] = False
-    population = problem.population[left]
-    groups = np.unique(population)
-    ends = np.zeros((int(problem.population.max()) + 1, 2), np.int64)
-    for group in groups:
-        mine = left[population == group]
-        ends[group] = mine.min(), mine.max() + 1
+    placed, groups, cursors = waiting(problem, left)
     after, visited, idle = list(cores), 0, 0
     for at in order.tolist():
         if idle >= _IDLE or placed[left].all():
             break
         if len(cores[at]) < problem.limits[0]:
             rewrite(problem, core, cores[at])
-            fill(problem, core, line, placed, groups, ends.copy(), number + at)
+            fill(problem, core, line, placed, groups, cursors.copy(), number + at)
             after[at] = core.members[: core.totals[NEURONS]].copy()
             idle = 0 if len(after[at]) > len(cores[at]) else idle + 1
             visited += int((problem.pointers[cores[at] + 1] - problem.pointers[cores[at]]).sum())

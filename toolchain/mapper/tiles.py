@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.mapper.chips import arrange, rearrange
-from toolchain.mapper.filling import fill_with, queue
-from toolchain.mapper.growth import NEURONS, WORDS, Bench, Problem, bench, clear, load
+from toolchain.mapper.filling import fill_akin, queue
+from toolchain.mapper.growth import NEURONS, WORDS, Bench, Problem, bench, clear
 from toolchain.mapper.mixing import Mix, cores_of, followed, mixtures
 from toolchain.mapper.reach import Machine, entries, homes
 from toolchain.mapper.refining import refined
@@ -39,7 +39,7 @@ def tiled(problem: Problem, spots: FloatArray, machine: Machine) -> Cores:
     rates = np.array([_words_per_synapse(problem, core, several) for several in tiles])
     words = np.ceil(rates[problem.population] * np.diff(problem.pointers)).astype(np.int64)
     cores = refined(problem, machine, cores, words)
-    return _filled(problem, core, cores, spots, entries(problem, machine, cores)[0])
+    return _filled(problem, core, cores, entries(problem, machine, cores)[0])
 
 
 def _swept(problem: Problem, scene: Scene, machine: Machine, tiles: list[Cores]) -> Cores:
@@ -147,60 +147,35 @@ def along(spots: FloatArray) -> FloatArray:
 
 
 def _words_per_synapse(problem: Problem, core: Bench, tiles: Cores) -> float:
-    step = max(1, len(tiles) // _SAMPLES)
+    step, line = max(1, len(tiles) // _SAMPLES), queue(problem)
     synapses, words = 1, 0
-    for tile in tiles[::step][:_SAMPLES]:
-        some = tile[: int(problem.limits[0])]
+    for number, tile in enumerate(tiles[::step][:_SAMPLES]):
         clear(core)
-        width = int(np.searchsorted(problem.widths, len(some)))
-        if _distinct(problem, some) > problem.limits[1]:
-            some = some[: max(1, int(problem.limits[1] // max(1, _fan_in(problem, some))))]
-        load(problem, core, some, width, np.zeros_like(core.masks))
+        some = tile[fill_akin(problem, core, line, tile, number)]
         synapses += int((problem.pointers[some + 1] - problem.pointers[some]).sum())
         words += int(core.totals[WORDS])
     clear(core)
     return words / synapses
 
 
-def _in_order(of: IntArray) -> list[int]:
-    """Numbers of populations as they first occur."""
-    return list(dict.fromkeys(of.tolist()))
-
-
-def _outwards(tile: IntArray, spots: FloatArray) -> IntArray:
-    """Neurons from the middle of a tile to its rim."""
-    middle = spots[tile] - spots[tile].mean(axis=0)
-    return tile[np.argsort((middle * middle).sum(axis=1), kind="stable")]
-
-
-def _fan_in(problem: Problem, members: IntArray) -> int:
-    return int((problem.pointers[members + 1] - problem.pointers[members]).max(initial=1))
-
-
-def _distinct(problem: Problem, members: IntArray) -> int:
-    parts = [problem.axons[problem.pointers[i] : problem.pointers[i + 1]] for i in members]
-    return len(np.unique(np.concatenate(parts)))
-
-
-def _filled(problem: Problem, core: Bench, cores: Cores, spots: FloatArray, out: IntArray) -> Cores:
-    """Tiles written onto cores from their middle outwards; what does not fit on further cores.
+def _filled(problem: Problem, core: Bench, cores: Cores, out: IntArray) -> Cores:
+    """Tiles written onto cores; what does not fit on further cores.
 
     `out` (neurons,) are the out-axons that each needs: tiles keep what they need beyond a core's,
     but none takes another's neurons so.
     """
+    line = queue(problem)
     done: Cores = []
     left: list[IntArray] = []
-    for tile in cores:
-        parts = [tile[problem.population[tile] == p] for p in _in_order(problem.population[tile])]
-        order = np.concatenate([_outwards(part, spots) for part in parts])
+    for number, tile in enumerate(cores):
         clear(core)
-        taken = fill_with(problem, core, order)
+        taken = fill_akin(problem, core, line, tile, number)
         done.append(core.members[: core.totals[NEURONS]].copy())
-        left.append(order[~taken])
+        left.append(tile[~taken])
     rest = np.concatenate(left)
     if len(rest):
         problem.out[:] = out
         asked = kindred(problem, done, rest)
-        done, rest, _ = spread(problem, core, queue(problem), done, rest, asked, 0)
+        done, rest, _ = spread(problem, core, line, done, rest, asked, len(cores))
         problem.out[:] = 0
     return done + in_turn(problem, core, rest)
