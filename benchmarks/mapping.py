@@ -3,10 +3,11 @@
     python benchmarks/mapping.py                        all but the three largest networks
     python benchmarks/mapping.py --only mlp-0.1         one of them
     python benchmarks/mapping.py --nengo /path/to/venv  with nengo-loihi of that environment
+    python benchmarks/mapping.py --trained WORK         what sparse_training.py left there
 
-Every case runs in a process of its own. Weights are drawn, masks are random but for `digits`, which
-is trained. Results go to benchmarks/results/mapping.json; docs/mapping-results.md is written from
-that file alone.
+Every case runs in a process of its own. Weights are drawn and masks are random, but for `digits`
+and what --trained brings. Results go to benchmarks/results/mapping.json; docs/mapping-results.md is
+written from that file alone.
 """
 
 from __future__ import annotations
@@ -57,6 +58,13 @@ LIMIT_S = {"akin": 1500, "sequential": 60}  # of one network, drawing it among i
 WHOLE = ("vggsnn", "6conv2fc", "resnet19")  # measured only where asked for
 TAILS = {"vggsnn": (10,), "6conv2fc": (2048, 10), "resnet19": (256, 10)}
 TAILS |= {"vggsnn/2": (10,), "6conv2fc/4": (512, 10), "resnet19/4": (64, 10)}
+TRAINED = {  # runs that benchmarks/sparse_training.py leaves in its --work
+    "mnist-mlp": "mnist-mlp-long-gmp-0.1-2",
+    "mnist-conv": "mnist-conv-gmp-0.1-1",
+    "mnist-conv-two-stage": "mnist-conv-two-stage-0.1-1",
+    "mnist-conv-wide": "mnist-conv-wide-gmp-0.1-1",
+    "mnist-conv-dense": "mnist-conv-dense-0.1-1",
+}
 CASES = (
     *(f"mlp-{density:g}" for density in DENSITIES),
     "recurrent",
@@ -64,27 +72,36 @@ CASES = (
     "wide",
     "deep",
     *CONVS,
+    *TRAINED,
 )
 
 
 @click.command()
 @click.option("--only", multiple=True, type=click.Choice(CASES), help="These networks alone.")
 @click.option("--nengo", type=click.Path(path_type=Path), help="Environment with nengo-loihi.")
+@click.option("--trained", type=click.Path(path_type=Path), help="Trained networks, from there.")
 @click.option("--one", type=click.Choice(CASES), hidden=True)
 @click.option("--packer", type=click.Choice(list(PACKERS)), hidden=True)
-def main(only: tuple[str, ...], nengo: Path | None, one: str | None, packer: str | None) -> None:
+def main(
+    only: tuple[str, ...],
+    nengo: Path | None,
+    trained: Path | None,
+    one: str | None,
+    packer: str | None,
+) -> None:
     """Map every network with every packer and write results and table."""
     if one:
-        print(json.dumps(measure(one, str(packer))))
+        print(json.dumps(measure(one, str(packer), trained)))
         return
     held = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"cases": {}, "nengo": {}}
     held["cases"] = {case: held["cases"][case] for case in CASES if case in held["cases"]}
-    for case in only or [c for c in CASES if c not in WHOLE]:
-        held["cases"][case] = {name: in_own_process(case, name) for name in COMPARED}
+    drawn = [case for case in CASES if case not in (*WHOLE, *TRAINED)]
+    for case in only or (TRAINED if trained else drawn):
+        held["cases"][case] = {name: in_own_process(case, name, trained) for name in COMPARED}
         print(case, held["cases"][case], flush=True)
         write(held)
     if nengo:
-        held["nengo"] |= {c: split_by_nengo(nengo, c) for c in only or CASES if "mlp" in c}
+        held["nengo"] |= {c: split_by_nengo(nengo, c) for c in only or drawn if "mlp" in c}
         write(held)
 
 
@@ -95,9 +112,10 @@ def write(held: dict[str, Any]) -> None:
     TABLE.write_text(document(held))
 
 
-def in_own_process(case: str, packer: str) -> dict[str, Any]:
+def in_own_process(case: str, packer: str, trained: Path | None) -> dict[str, Any]:
     """The measures of a case, packed in a fresh process."""
     command = [sys.executable, __file__, "--one", case, "--packer", packer]
+    command += ["--trained", str(trained)] if trained else []
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=LIMIT_S[packer]
@@ -109,13 +127,13 @@ def in_own_process(case: str, packer: str) -> dict[str, Any]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def measure(case: str, packer: str) -> dict[str, Any]:
+def measure(case: str, packer: str, trained: Path | None) -> dict[str, Any]:
     """Cores, bound, seconds and memory of one network and packer, compiled code already loaded."""
     profile = find_profile("tiny" if case == "digits" else "loihi1")
     if case in CONVS or case == "deep":
         profile = many_chips(profile)
     pack(mlp((20, 30, 10), 0.5), profile, packer)  # what is compiled is loaded before the clock
-    network = draw(case)
+    network = learned(trained / TRAINED[case], profile) if trained else draw(case)
     start, busy = time.perf_counter(), time.process_time()
     packed, bounds = pack(network, profile, packer)
     image = assemble(network, packed, bounds, dropped=0, trained="")
@@ -152,7 +170,7 @@ def draw(case: str) -> QuantizedNetwork:
     if case == "recurrent":
         return recurrent()
     if case == "digits":
-        return trained()
+        return example()
     if case == "wide":
         return mlp((2048, 4096, 4096, 10), 0.04)
     if case == "deep":
@@ -268,15 +286,19 @@ def unrolled(
     return coo_array((np.ones(len(target), np.int8), (target, source)), shape=shape).tocsr()
 
 
-def trained() -> QuantizedNetwork:
+def example() -> QuantizedNetwork:
     """examples/digits.toml, trained."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        example = HERE.parent / "examples" / "digits.toml"
-        command = [sys.executable, "-m", "toolchain", "train", str(example), "--out", str(run)]
+        config = HERE.parent / "examples" / "digits.toml"
+        command = [sys.executable, "-m", "toolchain", "train", str(config), "--out", str(run)]
         subprocess.run(command, check=True, capture_output=True)
-        network = codec.read(Network, run, "network")
-    return quantize(network, find_profile("tiny")).network
+        return learned(run, find_profile("tiny"))
+
+
+def learned(run: Path, profile: HardwareProfile) -> QuantizedNetwork:
+    """The network of a training, on a chip's integers."""
+    return quantize(codec.read(Network, run, "network"), profile).network
 
 
 NENGO = """
@@ -345,9 +367,10 @@ def document(results: dict[str, Any]) -> str:
 Written by `benchmarks/mapping.py` from `benchmarks/results/mapping.json`. Each network is packed,
 counted and assembled in a process of its own; seconds and peak memory are of the whole process but
 for drawing the network and compiling. Chip: loihi1; the convolutional networks and `deep` on
-32 of them, `digits` on tiny. Masks are random but for `digits` (trained, examples/digits.toml);
-those of a convolution repeat at every place, as kernels do, and "half" takes every second place
-where the published networks pool. Densities: vggsnn {CONVS["vggsnn"][0]:.1%}, 6conv2fc
+32 of them, `digits` on tiny. Masks are random but for `digits` (trained, examples/digits.toml) and
+those that `benchmarks/sparse_training.py` trained on MNIST: {_among(TRAINED)}.
+Random masks of a convolution repeat at every place, as kernels do, and "half" takes every second
+place where the published networks pool. Densities: vggsnn {CONVS["vggsnn"][0]:.1%}, 6conv2fc
 {CONVS["6conv2fc"][0]:.1%}, resnet19 {CONVS["resnet19"][0]:.1%}, their first layers 30%; recurrent
 20%, wide (2048-4096-4096-10) 4%, deep (784, 39 times 1024, 10) 50%. The MLPs are 784-1024-1024-10.
 
@@ -366,6 +389,10 @@ lies between the bound and the cores used. Not measured yet:
 
 {results["machine"]}.
 """
+
+
+def _among(trained: dict[str, str]) -> str:
+    return ", ".join(f"{case} ({run})" for case, run in trained.items())
 
 
 def _row(case: str, results: dict[str, Any]) -> list[str]:
