@@ -42,7 +42,8 @@ def test_those_who_hear_the_same_follow_each_other(
     seed: int, several: int, members: int, each: int
 ) -> None:
     kinds = np.random.default_rng(seed).permutation(np.arange(several).repeat(members))
-    problem, core = of_kinds(kinds, each), bench(of_kinds(kinds, each))
+    problem = of_kinds(kinds, each)
+    core = bench(problem)
     everyone = np.arange(len(kinds))
 
     taken = fill_akin(problem, core, queue(problem), everyone, 0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tests.strategies import seeds
 from toolchain.mapper.growth import Problem
 from toolchain.mapper.reach import Machine
-from toolchain.mapper.refining import refine, vacated
+from toolchain.mapper.refining import refine, refined, vacated
 
 IntArray = NDArray[np.int64]
 Cores = list[IntArray]
@@ -118,6 +118,30 @@ def test_cores_come_empty_whole_and_no_axons_are_missing_for_it(drawn: Drawn) ->
     assert words.max() <= drawn.limits[3]
     for before, members in zip(drawn.cores, after, strict=True):
         assert not len(members) or np.isin(before, members).all()
+
+
+@given(networks())
+def test_it_ends_with_as_few_cores_as_its_parts_leave_and_none_short_of_axons(drawn: Drawn) -> None:
+    problem, machine = drawn.problem()
+    moved = refine(problem, machine, drawn.cores, drawn.words)
+    fewer = [members for members in vacated(problem, machine, moved, drawn.words) if len(members)]
+
+    after = refined(problem, machine, drawn.cores, drawn.words)
+
+    assert (np.sort(np.concatenate(after)) == np.arange(len(drawn.heard))).all()
+    if drawn.cost(moved)[0] == 0 and len(drawn.cores) <= drawn.per_chip:
+        assert drawn.cost(after)[0] == 0
+        assert len(after) <= len(fewer)
+
+
+def test_cores_are_spared_though_no_out_axon_is() -> None:
+    drawn = Drawn(0, 6, 0.0)
+    for number in range(6):
+        drawn.heard[number, 6 + number // 2] = True
+    drawn.cores = [np.array([0, 1]), np.array([2, 3]), np.array([4, 5])]
+    drawn.limits, drawn.together, drawn.chips = np.full(4, 100), 400, 1
+
+    assert len(refined(*drawn.problem(), drawn.cores, drawn.words)) == 1
 
 
 def test_those_who_listen_to_the_same_come_together() -> None:

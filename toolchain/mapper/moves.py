@@ -28,9 +28,9 @@ class Stand(NamedTuple):
     words: Any  # (neurons,) that its synapses are expected to take
     used: Any  # (cores, 4) compartments, in-axons, out-axons, words
     closed: Any  # (cores,) whether all neurons are to leave it
-    reach: Any  # (synapses,) where an axon's targets stand: the cores that listen to it
-    count: Any  # (synapses,) with how many targets each
-    size: Any  # (axons,) how many such cores
+    reach: Any  # (synapses,) cores that listen, axon by axon as in `back`, of which `size` count
+    count: Any  # (synapses,) targets on each of them
+    size: Any  # (axons,) how many cores listen
     own: Any  # (neurons + 1,) into `speaks`
     speaks: Any  # (axons that come from neurons,) neuron by neuron
     nodes: Any  # (axons,) the neuron that each comes from, or -1
@@ -48,7 +48,7 @@ class Desk(NamedTuple):
     there: Any  # (cores,) its axons that reach one already
     paid: Any  # (cores,) their price
     near: Any  # (chips,) price of its axons that come from one
-    roomy: Any  # (chips, few) cores with most out-axons left, or -1
+    roomy: Any  # (chips, few) cores with most compartments and out-axons left, or -1
 
 
 @compiled

@@ -24,21 +24,23 @@ def refined(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -
 
     `words` (neurons,) is what each is expected to take of a core's.
     """
-    legal: Cores | None = None
-    last = None
+    best: Cores | None = None
+    last: tuple[int, ...] = ()
     for _ in range(_ROUNDS):
         cores = _closed_up(problem, machine, refine(problem, machine, cores, words))
-        above, total = _cost(problem, _stand(problem, machine, cores, words))
-        if (above, total) == last:
+        above, total = _cost(problem, machine, *_needs(problem, machine, cores, words))
+        if (len(cores), above, total) == last:
             break
-        last = above, total
+        last = len(cores), above, total
         if above:  # as some changed chips, or were too full from the beginning
             continue
-        legal = cores
-        cores = _closed_up(problem, machine, vacated(problem, machine, cores, words))
-        if len(cores) > len(legal) * (1 - _SPARED):
+        best, cores = cores, _closed_up(problem, machine, vacated(problem, machine, cores, words))
+        spared = len(best) - len(cores)
+        if not _cost(problem, machine, *_needs(problem, machine, cores, words))[0]:
+            best = cores
+        if spared <= _SPARED * len(best):
             break
-    return cores if legal is None else legal
+    return cores if best is None else best
 
 
 def refine(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -> Cores:
@@ -48,12 +50,12 @@ def refine(problem: Problem, machine: Machine, cores: Cores, words: IntArray) ->
     """
     stand = _stand(problem, machine, cores, words)
     desk = _desk(stand)
-    best, least = stand.home.copy(), _cost(problem, stand)
+    best, least = stand.home.copy(), _cost(problem, machine, stand.out, stand.used)
     for _ in range(_PASSES):
         desk.roomy[:] = _roomy(problem, stand)
         order = np.argsort(stand.home, kind="stable")  # neurons of a core share what they visit
         moved = walk(problem, stand, desk, order, len(order))
-        if (cost := _cost(problem, stand)) < least:
+        if (cost := _cost(problem, machine, stand.out, stand.used)) < least:
             best, least = stand.home.copy(), cost
         if not moved:
             break
@@ -65,14 +67,18 @@ def vacated(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -
     """The same cores, those empty whose neurons all found a better place, the emptiest first."""
     stand = _stand(problem, machine, cores, words)
     desk = _desk(stand)
-    above, _ = _cost(problem, stand)
+    above, _ = _cost(problem, machine, stand.out, stand.used)
     for core in np.argsort(_fill(problem, stand), kind="stable").tolist():
         if stand.used[core, 0]:
-            _vacate(problem, stand, desk, core, above)
-    return _members(stand.home, len(cores))
+            _vacate(problem, machine, stand, desk, core, above)
+    left = _members(stand.home, len(cores))
+    _assert_up_to_date(stand, _stand(problem, machine, left, words))
+    return left
 
 
-def _vacate(problem: Problem, stand: Stand, desk: Desk, core: int, above: int) -> None:
+def _vacate(
+    problem: Problem, machine: Machine, stand: Stand, desk: Desk, core: int, above: int
+) -> None:
     """All neurons of a core move, or none; what exceeds axons stays what it is, or falls."""
     stand.closed[core], desk.roomy[:] = True, _roomy(problem, stand)
     members = staying = np.flatnonzero(stand.home == core)
@@ -81,7 +87,7 @@ def _vacate(problem: Problem, stand: Stand, desk: Desk, core: int, above: int) -
         staying = staying[stand.home[staying] == core]
         if not moved or not len(staying):
             break
-    if len(staying) or _cost(problem, stand)[0] > above:
+    if len(staying) or _cost(problem, machine, stand.out, stand.used)[0] > above:
         bring_back(problem, stand, members, core)
     stand.closed[core] = False
 
@@ -115,11 +121,12 @@ def _stand(problem: Problem, machine: Machine, cores: Cores, words: IntArray) ->
     nodes = np.where(machine.nodes < neurons, machine.nodes, -1)
     speaking = np.flatnonzero(nodes >= 0)
     reach, count = np.zeros((2, len(problem.targets)), np.int32)
+    out, used = _needs(problem, machine, cores, words)
     stand = Stand(
         home=homes(problem, cores),
-        out=np.zeros(neurons, np.int64),
+        out=out,
         words=words,
-        used=np.zeros((len(cores), 4), np.int64),
+        used=used,
         closed=np.zeros(len(cores), bool),
         reach=reach,
         count=count,
@@ -132,25 +139,25 @@ def _stand(problem: Problem, machine: Machine, cores: Cores, words: IntArray) ->
         remote=machine.remote,
         furthest=machine.furthest,
     )
-    stand = _counted(problem, machine, stand)
     note_all(problem, stand)
     return stand
 
 
-def _counted(problem: Problem, machine: Machine, stand: Stand) -> Stand:
-    """The same neurons, their needs counted anew."""
-    size = len(stand.used)
-    out, lists = entries(problem, machine, _members(stand.home, size))
-    sums = [np.bincount(stand.home, some, size) for some in (np.ones(len(out)), out, stand.words)]
-    used = np.stack([sums[0], lists, *sums[1:]], axis=1).astype(np.int64)
-    return stand._replace(out=out, used=used)
+def _needs(
+    problem: Problem, machine: Machine, cores: Cores, words: IntArray
+) -> tuple[IntArray, IntArray]:
+    """(neurons,) out-axon entries, and (cores, 4) what cores use, as in `Stand`, counted anew."""
+    out, lists = entries(problem, machine, cores)
+    sizes = [len(members) for members in cores]
+    sums = [[some[members].sum() for members in cores] for some in (out, words)]
+    return out, np.stack([sizes, lists, *sums], axis=1).astype(np.int64)
 
 
-def _cost(problem: Problem, stand: Stand) -> tuple[int, int]:
+def _cost(problem: Problem, machine: Machine, out: IntArray, used: IntArray) -> tuple[int, int]:
     """(axons beyond what cores hold and a neuron may have, out-axons of all)."""
-    above = np.maximum(stand.used[:, 1:3] - problem.limits[1:3], 0).sum()
-    far = np.maximum(stand.out - stand.furthest, 0).sum()
-    return int(above + far), int(stand.out.sum())
+    above = np.maximum(used[:, 1:3] - problem.limits[1:3], 0).sum()
+    far = np.maximum(out - machine.furthest, 0).sum()
+    return int(above + far), int(out.sum())
 
 
 def _roomy(problem: Problem, stand: Stand) -> IntArray:

@@ -79,7 +79,7 @@ def _neighbours(middles: FloatArray) -> list[tuple[int, int]]:
 
 @compiled
 def _count(pointers, axons, counts, members, by):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """How many axons were not counted before."""
+    """Add to the counts of the axons of some neurons; how many of these were 0."""
     new = 0
     for i in members:
         for s in range(pointers[i], pointers[i + 1]):
