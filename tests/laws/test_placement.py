@@ -132,14 +132,14 @@ def test_a_placer_gives_every_core_a_place_of_its_own_on_the_fewest_chips(
 ) -> None:
     profile, between = MACHINES[name], data.draw(crowds(name))
 
-    numbers = PLACERS[placer](profile, between)
+    numbers = PLACERS[placer](profile, between, None)
 
     cores, per_chip = between.shape[0], profile.chips.cores_per_chip
     assert len(set(numbers.tolist())) == len(numbers) == cores
     assert numbers.min() >= 0
     assert len(set((numbers // per_chip).tolist())) <= -(-cores // per_chip)
     assert numbers.max() < profile.cores
-    again = PLACERS[placer](profile, csr_array(between.copy()))
+    again = PLACERS[placer](profile, csr_array(between.copy()), None)
     assert numbers.tobytes() == again.tobytes()
 
 
@@ -151,7 +151,7 @@ def test_swaps_never_cost_more_than_the_curve_they_start_from(
 ) -> None:
     profile, between = MACHINES[name], data.draw(crowds(name))
     cost = {
-        placer: total_hops(profile, alone(between), PLACERS[placer](profile, between))
+        placer: total_hops(profile, alone(between), PLACERS[placer](profile, between, None))
         for placer in ("force", "curve", "spectral")
     }
 
@@ -166,7 +166,7 @@ def test_hops_and_links_are_those_of_every_route_walked_by_hand(
     name: str, placer: str, data: st.DataObject
 ) -> None:
     profile, between = MACHINES[name], data.draw(crowds(name))
-    numbers = PLACERS[placer](profile, between)
+    numbers = PLACERS[placer](profile, between, None)
 
     loads = route(profile, alone(between), numbers)
 
@@ -273,7 +273,56 @@ def test_out_axons_to_other_chips_are_counted_again_and_stay_legal(
         assert core.needed.out_axons == entries <= profile.core.out_axons
 
 
-def test_where_a_placer_would_overfill_a_core_the_order_of_packing_stays() -> None:
+@every_placer
+@pytest.mark.parametrize("name", ["board", "small chips", "tall chips"])
+@settings(max_examples=4)
+@given(data=st.data())
+def test_cores_that_may_not_be_parted_stay_together_on_a_chip_of_their_own(
+    name: str, placer: str, data: st.DataObject
+) -> None:
+    profile = MACHINES[name]
+    between, together = data.draw(crowds(name)), data.draw(companies(name))
+    between = between[: len(together)][:, : len(together)]
+    together = together[: between.shape[0]]
+
+    numbers = PLACERS[placer](profile, between, together)
+
+    assert len(set(numbers.tolist())) == len(numbers) == between.shape[0]
+    chip = numbers // profile.chips.cores_per_chip
+    pairs = set(zip(together.tolist(), chip.tolist(), strict=True))
+    assert len(pairs) == len(set(together.tolist())) == len(set(chip.tolist()))
+    again = PLACERS[placer](profile, csr_array(between.copy()), together.copy())
+    assert numbers.tobytes() == again.tobytes()
+    if placer == "force":
+        starts = [PLACERS[start](profile, between, together) for start in ("curve", "spectral")]
+        hops_of = [total_hops(profile, alone(between), start) for start in starts]
+        assert total_hops(profile, alone(between), numbers) <= min(hops_of)
+
+
+@st.composite
+def companies(draw: st.DrawFn, machine: str) -> IntArray:
+    """(cores,) which of them share a chip: no more than it holds."""
+    profile = MACHINES[machine]
+    each, chips = profile.chips.cores_per_chip, profile.chips.chips
+    sizes = draw(st.lists(st.integers(1, min(each, 9)), min_size=1, max_size=min(chips, 4)))
+    order = draw(st.permutations(range(sum(sizes))))
+    return np.repeat(np.arange(len(sizes)), sizes)[list(order)]
+
+
+@pytest.mark.parametrize("placer", ["force", "curve", "spectral"])
+def test_chips_that_talk_stand_side_by_side(placer: str) -> None:
+    profile, between = MACHINES["small chips"], np.zeros((3, 3), np.int64)
+    between[0, 2] = 7
+
+    numbers = PLACERS[placer](profile, csr_array(between), np.arange(3))
+
+    between_chips = profile.mesh.chip_crossing_hops
+    assert int(hops(profile, numbers[0], numbers[2])) < 2 * between_chips
+    assert total_hops(profile, alone(csr_array(between)), np.array([0, 8, 16])) > 14 * between_chips
+
+
+def full_board() -> tuple[Artifact, HardwareProfile]:
+    """Two full cores that reach each other's chip only at a price that they cannot pay."""
     profile = MACHINES["small chips"]
     network = QuantizedNetwork(
         input=Input(name="input", size=4),
@@ -287,24 +336,50 @@ def test_where_a_placer_would_overfill_a_core_the_order_of_packing_stays() -> No
     packed = place(network, profile, packer="sequential")
     held = max(core.needed.out_axons for core in packed.cores)
     core = profile.core.model_copy(update={"out_axons": held})
-    tight = profile.model_copy(update={"core": core})
+    return packed, profile.model_copy(update={"core": core})
+
+
+def test_where_a_placer_would_overfill_a_core_no_core_leaves_its_chip() -> None:
+    packed, tight = full_board()
+    activity = assumed_activity(packed.image.network)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PLACERS, "away", _alternating)
-        numbered = number_cores(tight, packed.image, assumed_activity(network), "away")
-        fits = number_cores(profile, packed.image, assumed_activity(network), "away")
+        numbered = number_cores(tight, packed.image, activity, "away")
+        fits = number_cores(packed.profile, packed.image, activity, "away")
 
-    assert numbered.image.placer == "in-order"
-    assert numbered.refused is not None
-    assert "'away' would need 32 out axons on a core that holds 16" in numbered.refused
-    assert [c.number for c in numbered.image.cores] == [0, 1]
-    assert fits.refused is None
+    assert numbered.image.placer == "away"
+    assert numbered.remark is not None
+    assert "'away' would need 32 out axons on a core that holds 16; so" in numbered.remark
+    assert "cores change places only within their chips" in numbered.remark
+    assert [c.number for c in numbered.image.cores] == [9, 8]
+    assert [c.needed.out_axons for c in numbered.image.cores] == [16, 0]
+    assert fits.remark is None
     assert [c.number for c in fits.image.cores] == [0, 8]
 
 
-def _alternating(profile: HardwareProfile, between: csr_array) -> IntArray:
-    """Neighbours in the order of packing come to stand on different chips."""
+def test_where_kept_numbers_would_overfill_a_core_the_order_of_packing_stays() -> None:
+    packed, tight = full_board()
+    activity, kept = assumed_activity(packed.image.network), np.array([0, 8])
+
+    numbered = number_cores(tight, packed.image, activity, "force", kept=kept)
+    fits = number_cores(packed.profile, packed.image, activity, "force", kept=kept)
+
+    assert numbered.image.placer == "in-order"
+    assert numbered.remark is not None
+    assert "'kept' would need 32 out axons on a core that holds 16" in numbered.remark
+    assert [c.number for c in numbered.image.cores] == [0, 1]
+    assert (fits.remark, fits.image.placer) == (None, "kept")
+    assert [c.number for c in fits.image.cores] == [0, 8]
+
+
+def _alternating(
+    profile: HardwareProfile, between: csr_array, together: IntArray | None
+) -> IntArray:
+    """Neighbours in the order of packing come to stand on different chips, if they may."""
     at = np.arange(between.shape[0])
+    if together is not None:
+        return profile.chips.cores_per_chip + at[::-1]
     return at % 2 * profile.chips.cores_per_chip + at // 2
 
 

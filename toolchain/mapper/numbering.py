@@ -24,7 +24,7 @@ class Numbered:
     """An image whose cores stand where a placer put them."""
 
     image: Image
-    refused: str | None  # why the placer's numbers were not taken, as a sentence
+    remark: str | None  # why these are not the numbers that were asked for, as a sentence
 
 
 def number_cores(
@@ -38,37 +38,52 @@ def number_cores(
     """Let a placer give the cores of a legally packed image their numbers, or take those `kept`.
 
     Spikes are not touched: tables index cores by their place in the image, not by their number.
-    Where the numbers would overfill a core, whose out-axons to other chips cost more, the order of
-    packing stays, and `refused` says so.
+    An out-axon to another chip costs more. Where a placer's numbers would overfill a core by that,
+    it places anew, and no core leaves those of its chip; where those `kept` would, the order of
+    packing stays. `remark` says so.
     """
+    between = traffic(reach(image), activity).between
     if kept is not None:
         placer, numbers = KEPT, kept
     else:
-        numbers = PLACERS[placer](profile, traffic(reach(image), activity).between)
-    placed = _cores(profile, image.cores, numbers)
-    lacking = [what for core in placed for what in _lacking(profile, core, numbers)]
-    if lacking:
-        resource, needed, held = lacking[0]
-        reason = (
-            f"'{placer}' would need {needed:,} {resource.replace('_', ' ')} on a core that holds"
-            f" {held:,}; the cores stay in the order of packing"
-        )
-        return Numbered(image=replace(image, placer=IN_ORDER, activity=activity), refused=reason)
+        numbers = PLACERS[placer](profile, between, None)
+    lacking, remark = _lacking(profile, image.cores, numbers), None
+    if lacking and kept is not None:
+        remark = f"{_would_need(placer, lacking)}; the cores stay in the order of packing"
+        placer, numbers = IN_ORDER, np.arange(len(numbers))
+    elif lacking:
+        remark = f"{_would_need(placer, lacking)}; so cores change places only within their chips"
+        together = np.array([profile.chip_of(core.number) for core in image.cores])
+        numbers = PLACERS[placer](profile, between, together)
+    cores = _cores(profile, image.cores, numbers)
     return Numbered(
-        image=replace(image, cores=placed, placer=placer, activity=activity), refused=None
+        image=replace(image, cores=cores, placer=placer, activity=activity), remark=remark
     )
 
 
-def _lacking(profile: HardwareProfile, core: Core, numbers: IntArray) -> list[tuple[str, int, int]]:
-    """(resource, needed, held) of what a core lacks where it stands."""
+def _would_need(placer: str, lacking: tuple[str, int, int]) -> str:
+    resource, needed, held = lacking
+    return (
+        f"'{placer}' would need {needed:,} {resource.replace('_', ' ')} on a core that holds"
+        f" {held:,}"
+    )
+
+
+def _lacking(
+    profile: HardwareProfile, cores: Sequence[Core], numbers: IntArray
+) -> tuple[str, int, int] | None:
+    """(resource, needed, held) of what some core would lack with these numbers, or None."""
     chips = numbers // profile.chips.cores_per_chip
-    remote = chips[core.route_core] != profile.chip_of(core.number)
-    entries = np.where(remote, profile.core.out_axon_cost_remote, 1)
-    furthest = int(np.bincount(core.route_compartment, entries).max(initial=0))
-    found = core.needed.shortfalls(profile.core.resources())
-    if furthest > profile.core.out_axons_per_neuron:
-        found.append(("out axons of one neuron", furthest, profile.core.out_axons_per_neuron))
-    return found
+    for core in _cores(profile, cores, numbers):
+        remote = chips[core.route_core] != profile.chip_of(core.number)
+        entries = np.where(remote, profile.core.out_axon_cost_remote, 1)
+        furthest = int(np.bincount(core.route_compartment, entries).max(initial=0))
+        found = core.needed.shortfalls(profile.core.resources())
+        if furthest > profile.core.out_axons_per_neuron:
+            found.append(("out axons of one neuron", furthest, profile.core.out_axons_per_neuron))
+        if found:
+            return found[0]
+    return None
 
 
 def _cores(profile: HardwareProfile, cores: Sequence[Core], numbers: IntArray) -> tuple[Core, ...]:

@@ -83,7 +83,7 @@ def map_network(
         artifact=make_artifact(profile, numbered.image),
         roundings=quantized.roundings,
         scales=quantized.scales,
-        remark=numbered.refused,
+        remark=numbered.remark,
         unheld=there if isinstance(there, str) else None,
     )
 

@@ -1,7 +1,9 @@
 """Cores -> core numbers: which of the packed cores stands where on the machine.
 
 A placer is a function of one signature; all are deterministic. Cores stay on the fewest chips that
-hold them all, because an out-axon to another chip costs more.
+hold them all, because an out-axon to another chip costs more. `together` (cores,) says which cores
+share a chip and may not be parted: what the packer's chips are where cores have hardly an out-axon
+left. Then each chip's cores are placed by themselves, and whole chips by what they send each other.
 """
 
 from __future__ import annotations
@@ -18,42 +20,60 @@ from toolchain.mapper.swaps import descend
 from toolchain.mesh import hops, tiles
 
 IntArray = NDArray[np.int64]
-Placer = Callable[[HardwareProfile, csr_array], IntArray]
+Placer = Callable[[HardwareProfile, csr_array, IntArray | None], IntArray]
 
 _SWEEPS = 100  # of swaps over all cores; a dozen are the rule
 _DENSE = 64  # cores; for fewer, a dense solver of eigenvalues is exact and as fast
 
 
-def place_in_order(profile: HardwareProfile, between: csr_array) -> IntArray:
-    """Core i of the artifact is core i of the machine."""
+def place_in_order(
+    profile: HardwareProfile, between: csr_array, together: IntArray | None = None
+) -> IntArray:
+    """Core i of the artifact is core i of the machine, or the next on its chip."""
+    if together is not None:
+        return _chip_by_chip(place_in_order, profile, between, together)
     return np.arange(between.shape[0])
 
 
-def place_on_curve(profile: HardwareProfile, between: csr_array) -> IntArray:
+def place_on_curve(
+    profile: HardwareProfile, between: csr_array, together: IntArray | None = None
+) -> IntArray:
     """In order along a Hilbert curve through each chip's tiles, chips to and fro."""
+    if together is not None:
+        return _chip_by_chip(place_on_curve, profile, between, together)
     return curve(profile)[: between.shape[0]]
 
 
-def place_by_force(profile: HardwareProfile, between: csr_array) -> IntArray:
-    """From the better of curve and spectrum, swapped and moved while the spike-hops fall.
+def place_by_force(
+    profile: HardwareProfile, between: csr_array, together: IntArray | None = None
+) -> IntArray:
+    """The better of curve and spectrum, each swapped and moved while its spike-hops fall.
 
     After Jin et al., ASPLOS 2023 (Hilbert curve, then force-directed swaps), with exact gains: what
     a swap saves is computed from the traffic, not estimated from forces.
     """
-    starts = (place_on_curve(profile, between), place_by_spectrum(profile, between))
-    best = min(starts, key=lambda numbers: _total(profile, between, numbers))
-    sites = np.sort(curve(profile)[: _sites(profile, between.shape[0])])
-    between_sites = hops(profile, sites[:, None], sites[None, :])
-    at = descend(_both_ways(between), between_sites, np.searchsorted(sites, best), _SWEEPS)
-    return sites[at]
+    each, cores = profile.chips.cores_per_chip, between.shape[0]
+    chips = -(-cores // each) if together is None else len(np.unique(together))
+    sites = _sites(profile, chips)
+    region = np.zeros_like(sites) if together is None else sites // each
+    way, both = hops(profile, sites[:, None], sites[None, :]), _both_ways(between)
+    found = []
+    for place in (place_on_curve, place_by_spectrum):
+        start = np.searchsorted(sites, place(profile, between, together))
+        found.append(sites[descend(both, way, start, region, _SWEEPS)])
+    return min(found, key=lambda numbers: _total(profile, between, numbers))
 
 
-def place_by_spectrum(profile: HardwareProfile, between: csr_array) -> IntArray:
+def place_by_spectrum(
+    profile: HardwareProfile, between: csr_array, together: IntArray | None = None
+) -> IntArray:
     """Cores that talk much come close: in the order of the Fiedler vector along the curve.
 
     Or where the two smoothest eigenvectors of the traffic's Laplacian put them on the plane, column
     by column, if that gives fewer spike-hops. After Hall 1970, as in arXiv 2601.16118.
     """
+    if together is not None:
+        return _chip_by_chip(place_by_spectrum, profile, between, together)
     cores = between.shape[0]
     if cores < 4:
         return place_on_curve(profile, between)
@@ -91,6 +111,35 @@ def curve(profile: HardwareProfile) -> IntArray:
     return (grid.reshape(-1, 1) * chips.cores_per_chip + within).reshape(-1)
 
 
+def _chip_by_chip(
+    place: Placer, profile: HardwareProfile, between: csr_array, together: IntArray
+) -> IntArray:
+    """Each chip's cores placed as on a machine of one chip; the chips where they talk least far."""
+    each, group = profile.chips.cores_per_chip, np.unique(together, return_inverse=True)[1]
+    alone, within = _one_chip(profile), np.empty(len(group), np.int64)
+    for number in range(int(group.max()) + 1):
+        mine = np.flatnonzero(group == number)
+        within[mine] = place(alone, csr_array(between[mine][:, mine]), None)
+    return _chips(profile, between, group)[group] * each + within
+
+
+def _one_chip(profile: HardwareProfile) -> HardwareProfile:
+    """The same chip, once."""
+    chips = profile.chips.model_copy(update={"chips": 1})
+    mesh = profile.mesh.model_copy(update={"chip_columns": 1})
+    return profile.model_copy(update={"chips": chips, "mesh": mesh})
+
+
+def _chips(profile: HardwareProfile, between: csr_array, group: IntArray) -> IntArray:
+    """(groups,) the chip of each group of cores: along the curve, then swapped."""
+    each, groups = profile.chips.cores_per_chip, int(group.max()) + 1
+    first = curve(profile)[: groups * each : each] // each * each
+    lives = csr_array((np.ones_like(group), (group, np.arange(len(group)))))
+    both = _both_ways(csr_array(lives @ between @ lives.T))
+    way, start = hops(profile, first[:, None], first[None, :]), np.arange(groups)
+    return np.asarray(first[descend(both, way, start, np.zeros_like(start), _SWEEPS)] // each)
+
+
 def _hilbert(side: int) -> IntArray:
     """(n * n, 2) the cells (x, y) along Hilbert's curve of a square, n a power of two >= side.
 
@@ -106,10 +155,9 @@ def _hilbert(side: int) -> IntArray:
     return way[:, ::-1]
 
 
-def _sites(profile: HardwareProfile, cores: int) -> int:
-    """Cores of the fewest chips that hold so many."""
-    per_chip = profile.chips.cores_per_chip
-    return -(-cores // per_chip) * per_chip
+def _sites(profile: HardwareProfile, chips: int) -> IntArray:
+    """Core numbers, ascending, of the first chips along the curve."""
+    return np.sort(curve(profile)[: chips * profile.chips.cores_per_chip])
 
 
 def _both_ways(between: csr_array) -> csr_array:
@@ -161,7 +209,7 @@ def _on_plane(
 ) -> IntArray:
     """Core numbers: sorted into columns of the mesh by one coordinate, within them by the other."""
     cores = len(across)
-    sites = np.sort(curve(profile)[: _sites(profile, cores)])
+    sites = _sites(profile, -(-cores // profile.chips.cores_per_chip))
     x, y = tiles(profile, sites)
     filled = sites[np.lexsort((sites, y, x))][:cores]  # column by column
     column = tiles(profile, filled)[0]

@@ -9,12 +9,15 @@ from scipy.sparse import csr_array
 IntArray = NDArray[np.int64]
 
 
-def descend(messages: csr_array, hops: IntArray, at: IntArray, sweeps: int) -> IntArray:
+def descend(
+    messages: csr_array, hops: IntArray, at: IntArray, region: IntArray, sweeps: int
+) -> IntArray:
     """Better sites for cores: `at` after the best swap of each core in turn, again and again.
 
     `messages` (cores, cores): symmetric, without a diagonal. `hops` (sites, sites): symmetric. `at`
-    (cores,): the site of each. Ends where no swap and no move saves a hop, or after so many sweeps.
-    Never costs more than `at` did; integers throughout, so the same everywhere.
+    (cores,): the site of each. `region` (sites,): no core leaves the region of its site. Ends where
+    no swap and no move saves a hop, or after so many sweeps. Never costs more than `at` did;
+    integers throughout, so the same everywhere.
     """
     at = at.copy()
     holder = np.full(len(hops), -1, np.int64)  # the core on each site
@@ -22,7 +25,8 @@ def descend(messages: csr_array, hops: IntArray, at: IntArray, sweeps: int) -> I
     cost = messages @ hops[at]  # (cores, sites) hops of a core's messages if it stood there
     busiest = np.argsort(-np.asarray(messages.sum(axis=1)).reshape(-1), kind="stable")
     for _ in range(sweeps):
-        if not sum(_improve(int(core), messages, hops, at, holder, cost) for core in busiest):
+        better = [_improve(int(core), messages, hops, at, region, holder, cost) for core in busiest]
+        if not any(better):
             break
     return at
 
@@ -32,10 +36,11 @@ def _improve(
     messages: csr_array,
     hops: IntArray,
     at: IntArray,
+    region: IntArray,
     holder: IntArray,
     cost: IntArray,
 ) -> bool:
-    """Take the best swap of one core with any site, if it saves a hop."""
+    """Take the best swap of one core with any site of its region, if it saves a hop."""
     here = at[core]
     change = cost[core] - cost[core, here]
     taken = np.flatnonzero(holder >= 0)
@@ -46,6 +51,7 @@ def _improve(
     change[at[partners]] += (
         2 * amounts * hops[here, at[partners]]
     )  # between the two nothing changes
+    change[region != region[here]] = 0
     there = int(np.argmin(change))
     if change[there] >= 0:
         return False
