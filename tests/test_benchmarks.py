@@ -98,6 +98,18 @@ def test_the_table_of_placers_is_written_from_its_results(monkeypatch: pytest.Mo
             assert case["hops"] <= 0.7 * case["hops_in_order"], case["network"]
 
 
+def test_the_page_of_proofs_is_written_from_its_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    proofs = importlib.import_module("verification")
+    results = json.loads(proofs.RESULTS.read_text())
+
+    assert proofs.PAGE.read_text() == proofs.document(results)
+    assert (set(results["cases"]), set(results["large"])) == (set(proofs.CASES), set(proofs.LARGE))
+    for case in (*results["cases"].values(), *results["large"].values()):
+        assert case["lava"]["chain"][-1]["backend"] == "lava"
+        assert all(link["equal"] and link["spikes_compared"] for link in case["lava"]["chain"])
+
+
 def test_the_readme_quotes_only_figures_of_that_table() -> None:
     readme = (ROOT / "README.md").read_text()
     measured = readme[readme.index("## Measured") : readme.index("Every figure")]

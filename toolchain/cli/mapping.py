@@ -52,8 +52,8 @@ placer_option = click.option(
     default="force",
     show_default=True,
     help="Where packed cores stand on the mesh. in-order: as packed; curve: along a space-filling"
-    " curve; spectral: by the smoothest eigenvectors of their traffic; force: swapped from the"
-    " better of both while the spike-hops fall.",
+    " curve; spectral: by the smoothest eigenvectors of their traffic; force: both,"
+    " swapped while the spike-hops fall, and the better one.",
 )
 
 
