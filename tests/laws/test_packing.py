@@ -196,6 +196,17 @@ def test_neurons_of_a_convolution_fill_the_cores_that_a_dense_layer_leaves_empty
     assert len(mixed.cores) == mixed.image.lower_bound
 
 
+def test_cores_too_full_for_moves_are_halved_and_shed_nothing_on_and_on() -> None:
+    network = dense_after(convolution((2, 8, 8), 12, 0.3), 24, 0.4)
+    profile = small_cores(find_profile("loihi1"), compartments=128, in_axons=600, out_axons=300)
+
+    halved = place(network, profile, packer="tiles")
+
+    check_legal(halved)
+    check_homes(halved)
+    assert len(halved.cores) <= 60  # 85 where they shed neurons, whose sources then lack out-axons
+
+
 def test_cores_change_neurons_until_none_needs_more_out_axons_than_it_has_room_for() -> None:
     network = convolution((2, 8, 8), 12, 0.3)
     profile = small_cores(find_profile("loihi1"), per_chip=128, compartments=128)

@@ -87,6 +87,10 @@ class Drawn:
         return int(above.sum()), int(out.sum())
 
 
+def halve(members: IntArray) -> Cores:
+    return np.array_split(members, 2)
+
+
 def networks() -> st.SearchStrategy[Drawn]:
     return st.builds(Drawn, seeds(), st.integers(2, 60), st.floats(0.0, 0.4))
 
@@ -123,12 +127,40 @@ def test_cores_come_empty_whole_and_no_axons_are_missing_for_it(drawn: Drawn) ->
 
 
 @given(networks())
+def test_no_core_of_several_neurons_stays_short_of_axons(drawn: Drawn) -> None:
+    drawn.limits[1:3] = np.maximum(drawn.limits[1:3] // 3, 1)
+    problem, machine = drawn.problem()
+
+    after = refined(problem, machine, drawn.cores, drawn.words, halve)
+
+    assert (np.sort(np.concatenate(after)) == np.arange(len(drawn.heard))).all()
+    sizes, lists, out, words = drawn.needs(after)
+    assert sizes.min() >= 1
+    assert not ((lists > drawn.limits[1]) & (sizes > 1)).any()
+    assert not ((out > drawn.limits[2]) & (sizes > 1)).any()
+    assert words.max() <= drawn.limits[3]
+
+
+def test_a_core_that_moves_cannot_ease_is_halved_and_no_other() -> None:
+    drawn = Drawn(0, 10, 0.0)
+    for number in range(10):
+        drawn.heard[number, 10 + number // 2] = True
+    drawn.cores = [np.arange(8), np.array([8, 9])]
+    drawn.limits, drawn.together, drawn.chips = np.array([9, 2, 9, 99]), 999, 1
+
+    after = refined(*drawn.problem(), drawn.cores, drawn.words, halve)
+
+    assert drawn.cost(after) == (0, 0)
+    assert len(after) == 3
+
+
+@given(networks())
 def test_it_ends_with_as_few_cores_as_its_parts_leave_and_none_short_of_axons(drawn: Drawn) -> None:
     problem, machine = drawn.problem()
     moved = refine(problem, machine, drawn.cores, drawn.words)
     fewer = [members for members in vacated(problem, machine, moved, drawn.words) if len(members)]
 
-    after = refined(problem, machine, drawn.cores, drawn.words)
+    after = refined(problem, machine, drawn.cores, drawn.words, halve)
 
     assert (np.sort(np.concatenate(after)) == np.arange(len(drawn.heard))).all()
     if drawn.cost(moved)[0] == 0 and all(len(members) for members in moved):
@@ -136,7 +168,7 @@ def test_it_ends_with_as_few_cores_as_its_parts_leave_and_none_short_of_axons(dr
         assert len(after) <= len(fewer) or drawn.chips > 1
 
 
-def test_no_core_is_spared_if_others_stay_short_of_axons(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_core_is_spared_if_others_are_halved_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = Drawn(0, 4, 0.0)
     drawn.heard[np.arange(4), 4 + np.arange(4)] = True
     drawn.cores = [np.array([0, 1]), np.array([2, 3])]
@@ -144,10 +176,24 @@ def test_no_core_is_spared_if_others_stay_short_of_axons(monkeypatch: pytest.Mon
     nobody = np.zeros(0, np.int64)
     monkeypatch.setattr(refining, "vacated", lambda *_: [np.arange(4), nobody])
 
-    after = refined(*drawn.problem(), drawn.cores, drawn.words)
+    after = refined(*drawn.problem(), drawn.cores, drawn.words, lambda some: np.split(some, 4))
 
     assert len(after) == 2
     assert drawn.cost(after) == (0, 0)
+
+
+def test_no_core_is_spared_if_a_neuron_lacks_axons_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = Drawn(0, 5, 0.0)
+    drawn.heard[1:3, 0] = True
+    drawn.cores = [np.array(some) for some in ([0], [1, 2], [3], [4])]
+    drawn.limits, drawn.together, drawn.chips = np.array([2, 9, 1, 99]), 99, 1
+    apart = [np.array(some, np.int64) for some in ([0], [1, 3], [2, 4], [])]
+    monkeypatch.setattr(refining, "vacated", lambda *_: apart)
+
+    after = refined(*drawn.problem(), drawn.cores, drawn.words, halve)
+
+    assert len(after) == 4
+    assert drawn.cost(after) == (0, 1)
 
 
 def test_one_core_of_many_is_spared_too() -> None:
@@ -158,7 +204,7 @@ def test_one_core_of_many_is_spared_too() -> None:
     drawn.words = np.array([1, 1, *[2] * (2 * pairs - 2), 1])
     drawn.limits, drawn.together, drawn.chips = np.array([3, 99, 99, 4]), 10**6, 1
 
-    assert len(refined(*drawn.problem(), drawn.cores, drawn.words)) == pairs
+    assert len(refined(*drawn.problem(), drawn.cores, drawn.words, halve)) == pairs
 
 
 def test_cores_are_spared_though_no_out_axon_is() -> None:
@@ -168,7 +214,7 @@ def test_cores_are_spared_though_no_out_axon_is() -> None:
     drawn.cores = [np.array([0, 1]), np.array([2, 3]), np.array([4, 5])]
     drawn.limits, drawn.together, drawn.chips = np.full(4, 100), 400, 1
 
-    assert len(refined(*drawn.problem(), drawn.cores, drawn.words)) == 1
+    assert len(refined(*drawn.problem(), drawn.cores, drawn.words, halve)) == 1
 
 
 def test_those_who_listen_to_the_same_come_together() -> None:

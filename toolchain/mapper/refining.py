@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import compress
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,36 +14,72 @@ from toolchain.mapper.moves import Desk, Stand, bring_back, note_all, walk
 from toolchain.mapper.reach import Machine, entries, homes
 
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 Cores = list[IntArray]
+Halve = Callable[[IntArray], Cores]  # some neurons -> two parts of them
 _PASSES = 3  # over all neurons, in a round
-_ROUNDS = 16  # at most
+_ROUNDS = 16  # that spare cores, at most
+_EASES = 64  # rounds until no core exceeds its axons, at most; a few are the rule
 _SPARED = 0.003  # of the cores that a round spares at least, if another one is to follow
+_EASED = 0.8  # of what exceeds axons that moves leave at most, or cores are halved
 _RELUCTANT = 8  # of so many of its neurons one may stay at first, before the core is given up
 _ROOMY = 16  # cores of a chip that take neurons whose axons they do not listen to yet
 
 
-def refined(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -> Cores:
+def refined(
+    problem: Problem, machine: Machine, cores: Cores, words: IntArray, halve: Halve
+) -> Cores:
     """Fewer cores, chip by chip: those that come empty are left out, and the others draw together.
 
-    `words` (neurons,) is what each is expected to take of a core's.
+    `words` (neurons,) is what each is expected to take of a core's; `halve` parts those of a core.
     """
-    best: Cores | None = None
-    last: tuple[int, ...] = ()
+    cores, _ = _eased(problem, machine, cores, words, halve)
     for _ in range(_ROUNDS):
+        fewer = _closed_up(problem, machine, vacated(problem, machine, cores, words))
+        fewer, above = _eased(problem, machine, fewer, words, halve)
+        spared = len(cores) - len(fewer)
+        if above or spared <= 0:
+            break
+        cores = fewer
+        if spared <= _SPARED * len(cores):
+            break
+    return cores
+
+
+def _eased(
+    problem: Problem, machine: Machine, cores: Cores, words: IntArray, halve: Halve
+) -> tuple[Cores, int]:
+    """The cores after moves, until none exceeds its axons; and by how much they still do.
+
+    Some do at the beginning, and after some changed chips. Where moves hardly help any more, those
+    cores are halved; only neurons that exceed a core alone stay.
+    """
+    above, worst = 0, np.inf
+    for _ in range(_EASES):
         cores = _closed_up(problem, machine, refine(problem, machine, cores, words))
-        above, total = _cost(problem, machine, *_needs(problem, machine, cores, words))
-        if (len(cores), above, total) == last:
+        needs = _needs(problem, machine, cores, words)
+        above, _ = _cost(problem, machine, *needs)
+        full = _too_full(problem, needs[1])
+        if not above or not full.any():
             break
-        last = len(cores), above, total
-        if above:  # as some changed chips, or were too full from the beginning
-            continue
-        best, cores = cores, _closed_up(problem, machine, vacated(problem, machine, cores, words))
-        spared = len(best) - len(cores)
-        if not _cost(problem, machine, *_needs(problem, machine, cores, words))[0]:
-            best = cores
-        if spared <= _SPARED * len(best):
-            break
-    return cores if best is None else best
+        if above > _EASED * worst:
+            cores = _halved(problem, machine, cores, full, halve)
+        worst = above
+    return cores, above
+
+
+def _too_full(problem: Problem, used: IntArray) -> BoolArray:
+    """(cores,) which of them exceed their axons, and have neurons to give away."""
+    return (used[:, 1:3] > problem.limits[1:3]).any(axis=1) & (used[:, 0] > 1)
+
+
+def _halved(
+    problem: Problem, machine: Machine, cores: Cores, some: BoolArray, halve: Halve
+) -> Cores:
+    """Two cores in place of each of some."""
+    parts = [half for members in compress(cores, some) for half in halve(members)]
+    chip = homes(problem, cores) // machine.per_chip
+    return rearrange(problem, [*compress(cores, ~some), *parts], machine, chip)
 
 
 def refine(problem: Problem, machine: Machine, cores: Cores, words: IntArray) -> Cores:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,7 +40,7 @@ def tiled(problem: Problem, spots: FloatArray, machine: Machine) -> Cores:
     cores = _swept(problem, scene, machine, tiles)
     rates = np.array([_words_per_synapse(problem, core, several) for several in tiles])
     words = np.ceil(rates[problem.population] * np.diff(problem.pointers)).astype(np.int64)
-    cores = refined(problem, machine, cores, words)
+    cores = refined(problem, machine, cores, words, partial(_halves, spots))
     return _filled(problem, core, cores, entries(problem, machine, cores)[0])
 
 
@@ -135,6 +137,12 @@ def _cut(group: IntArray, spots: FloatArray, weight: FloatArray) -> Cores:
         at = min(max(at, 1), len(order) - 1)
         stack += [(order[at:], parts - first), (order[:at], first)]
     return done
+
+
+def _halves(spots: FloatArray, members: IntArray) -> Cores:
+    """Two halves of some neurons, parted across their longest extent."""
+    order = members[np.argsort(along(spots[members]), kind="stable")]
+    return [np.sort(half) for half in np.array_split(order, 2)]
 
 
 def along(spots: FloatArray) -> FloatArray:
