@@ -46,8 +46,7 @@ Written by `benchmarks/end_to_end.py` from `benchmarks/results/end_to_end.json`.
 session of `train`, `map`, `run` and `verify`, mean over seeds. *dense* is the same network with
 every synapse, trained and mapped in the same way: what a user would take instead. Trained and
 deployed accuracy are of the whole test set; neuron-steps and mismatches are bits compared with
-Lava over all populations, and those that differed. Cores and words are those of the packer of that
-time, which wrote synapse lists in the sparse format only; today's takes fewer.
+Lava over all populations, and those that differed.
 
 Beside it: [how fast training is](training-speed.md), and
 [sparse training methods side by side](sparse-training.md).

@@ -54,7 +54,7 @@ CONVS = {  # channels, or "half": the next convolution takes every second place
     "resnet19": (0.005, (128,) * 7 + ("half",) + (256,) * 6 + ("half",) + (512,) * 4),
 }
 COMPARED = ("akin", "sequential")
-LIMIT_S = {"akin": 1500, "sequential": 60}  # of one network, drawing it among it
+LIMIT_S = {"akin": 3000, "sequential": 60}  # of one network, drawing it among it
 WHOLE = ("vggsnn", "6conv2fc", "resnet19")  # measured only where asked for
 TAILS = {"vggsnn": (10,), "6conv2fc": (2048, 10), "resnet19": (256, 10)}
 TAILS |= {"vggsnn/2": (10,), "6conv2fc/4": (512, 10), "resnet19/4": (64, 10)}

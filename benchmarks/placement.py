@@ -50,10 +50,10 @@ HEAD = f"""# Placement
 
 Written by `benchmarks/placement.py` from `benchmarks/results/placement.json`. Where packed cores
 stand on the mesh decides how far spikes travel. The convolutional networks of
-[mapping-results.md](mapping-results.md), masks random, are packed by `akin` onto `{CHIP}`; every
-neuron spikes at a random rate, a tenth in the mean, over {TIMESTEPS} timesteps. Each placer numbers
-the same cores. *in-order* leaves them in the order of packing: chip by chip, there population by
-population, and neighbours in the image mostly one after the other.
+[mapping-results.md](mapping-results.md), masks random and without shortcuts, are packed by `akin`
+onto `{CHIP}`; every neuron spikes at a random rate, a tenth in the mean, over {TIMESTEPS}
+timesteps. Each placer numbers the same cores. *in-order* leaves them in the order of packing: chip
+by chip, there population by population, and neighbours in the image mostly one after the other.
 
 A spike-hop is one message over one link between tiles; a step to the next chip counts as many more
 as the profile says (`chip_crossing_hops`, an assumption). *Links crossed* leaves that surcharge
@@ -99,7 +99,7 @@ def placed(profile: HardwareProfile, image: Image, placer: str) -> dict[str, Any
         "cores": len(image.cores),
         "messages": int(sent.between.sum()),
         "placer": placer,
-        "on_its_chip": numbered.remark is not None,
+        "within_chips": numbered.remark is not None,
         "hops": loads.hops,
         "links": sum(int(part.sum()) for part in links_of(loads)),
         "hops_in_order": loads.hops_in_order,
@@ -153,7 +153,7 @@ def row(case: dict[str, Any]) -> str:
         f"{case['neurons']:,}",
         f"{case['synapses']:,}",
         f"{case['cores']:,}",
-        case["placer"] + " +" * case["on_its_chip"],
+        case["placer"] + " +" * case["within_chips"],
         f"{case['hops']:,}",
         "" if case["placer"] == "in-order" else f"{against:+.1%}",
         f"{case['links']:,}",

@@ -5,7 +5,7 @@
 
 Each case is a session of the command line: a sparse network trained in real numbers, trained on in
 the chip's integers, mapped, and verified twice: all test samples on the simulator, and some on
-Lava. Both chains begin with the network as it was trained. What takes long is left in --work, so an
+Lava. Both chains begin with the network as it was trained. Trainings are left in --work, so an
 interrupted benchmark goes on where it was. The large networks are those of benchmarks/mapping.py,
 with signed weights, mapped onto a board and verified on Lava, too. Results go to
 benchmarks/results/verification.json; docs/verified.md is written from that file alone. Data:
@@ -25,6 +25,8 @@ from end_to_end import environment, shell
 from mapping import draw
 
 from toolchain import codec
+from toolchain.activity import first_neurons
+from toolchain.artifact import read_artifact
 from toolchain.hardware import find_profile
 from toolchain.network import QuantizedNetwork
 
@@ -129,7 +131,19 @@ def measure_large(name: str, work: Path) -> dict[str, Any]:
         "synapses": mapped["synapses"]["stored"],
         "cores": cores,
         "chips": -(-cores // find_profile(BOARD).chips.cores_per_chip),
+        "rates": rates(artifact),
         "lava": proved(verdict),
+    }
+
+
+def rates(folder: Path) -> dict[str, float]:
+    """Population by population, spikes of a neuron in a timestep."""
+    image = read_artifact(folder).image
+    activity, first = image.activity, first_neurons(image.network)
+    assert activity is not None, "mapped with a stimulus"
+    return {
+        p.name: float(activity.spikes[first[p.name] :][: p.size].mean() / activity.steps)
+        for p in image.network.populations
     }
 
 
@@ -180,11 +194,12 @@ every bit.
 |---|---|---|---|---|---|"""
 LARGE_HEAD = f"""
 The large ones are the convolutional networks of [mapping-results.md](mapping-results.md), their
-masks random and their weights drawn with both signs, so that every population spikes: packed onto
-`{BOARD}`, placed, and shown {SHOWN[0]} random samples of {SHOWN[1]} timesteps.
+masks random (resnet19 without its shortcuts) and their weights drawn with both signs, thresholds
+such that every population spikes: packed onto `{BOARD}`, placed, and shown {SHOWN[0]} random
+samples of {SHOWN[1]} timesteps.
 
-| network | neurons | synapses | cores | chips |
-|---|---|---|---|---|"""
+| network | neurons | synapses | cores | chips | spikes per neuron and step, layer by layer |
+|---|---|---|---|---|---|"""
 ARROWS = """
 | network | arrow | samples | neuron-steps compared | spikes | mismatches |
 |---|---|---|---|---|---|"""
@@ -192,7 +207,7 @@ ARROWS = """
 
 def document(found: dict[str, Any]) -> str:
     """docs/verified.md."""
-    cases = {name: found["cases"][name] for name in CASES if name in found["cases"]}
+    cases = {name: found["cases"][name] for name in CASES if name in found.get("cases", {})}
     large = {name: found["large"][name] for name in LARGE if name in found.get("large", {})}
     versions = ", ".join(f"{k} {v}" for k, v in found["environment"]["packages"].items())
     rows = [network_row(name, case) for name, case in cases.items()]
@@ -206,14 +221,16 @@ def document(found: dict[str, Any]) -> str:
         arrow_row(name, link) for name, case in large.items() for link in case["lava"]["chain"]
     ]
     tail = f"\nMeasured with Python {found['environment']['python']}: {versions}."
-    tables = [HEAD, *rows, ARROWS, *arrows, LARGE_HEAD, *larger, ARROWS, *arrows_of_large, tail]
-    return "\n".join(tables) + "\n"
+    tables = [HEAD, *rows, ARROWS, *arrows]
+    tables += [LARGE_HEAD, *larger, ARROWS, *arrows_of_large] if large else []
+    return "\n".join([*tables, tail]) + "\n"
 
 
 def large_row(name: str, case: dict[str, Any]) -> str:
     """What a large network takes."""
     counts = " | ".join(f"{case[key]:,}" for key in ("neurons", "synapses", "cores", "chips"))
-    return f"| {name} | {counts} |"
+    lively = case["rates"].values()
+    return f"| {name} | {counts} | {min(lively):.2f} to {max(lively):.2f} |"
 
 
 def network_row(name: str, case: dict[str, Any]) -> str:

@@ -108,6 +108,7 @@ def test_the_page_of_proofs_is_written_from_its_results(monkeypatch: pytest.Monk
     for case in (*results["cases"].values(), *results["large"].values()):
         assert case["lava"]["chain"][-1]["backend"] == "lava"
         assert all(link["equal"] and link["spikes_compared"] for link in case["lava"]["chain"])
+        assert min(case.get("rates", {"": 1.0}).values()) > 0.01
 
 
 def test_the_readme_quotes_only_figures_of_that_table() -> None:

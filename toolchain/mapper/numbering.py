@@ -16,6 +16,7 @@ from toolchain.mapper.traffic import reach, traffic
 
 IntArray = NDArray[np.int64]
 IN_ORDER = "in-order"
+WITHIN = " within chips"  # after a placer's name: no core left the chip that it was packed for
 KEPT = "kept"  # in place of a placer's name: the numbers are those of an earlier artifact
 
 
@@ -40,7 +41,7 @@ def number_cores(
     Spikes are not touched: tables index cores by their place in the image, not by their number.
     An out-axon to another chip costs more. Where a placer's numbers would overfill a core by that,
     it places anew, and no core leaves those of its chip; where those `kept` would, the order of
-    packing stays. `remark` says so.
+    packing stays. `remark` says so, and the image's `placer`.
     """
     between = traffic(reach(image), activity).between
     if kept is not None:
@@ -55,6 +56,8 @@ def number_cores(
         remark = f"{_would_need(placer, lacking)}; so cores change places only within their chips"
         together = np.array([profile.chip_of(core.number) for core in image.cores])
         numbers = PLACERS[placer](profile, between, together)
+        assert _lacking(profile, image.cores, numbers) is None, "chips stayed what they were"
+        placer += WITHIN
     cores = _cores(profile, image.cores, numbers)
     return Numbered(
         image=replace(image, cores=cores, placer=placer, activity=activity), remark=remark

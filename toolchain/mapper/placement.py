@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 from scipy.sparse import csr_array, diags_array
-from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+from scipy.sparse.linalg import ArpackError, eigsh
 
 from toolchain.hardware import HardwareProfile
 from toolchain.mapper.swaps import descend
@@ -23,13 +24,14 @@ IntArray = NDArray[np.int64]
 Placer = Callable[[HardwareProfile, csr_array, IntArray | None], IntArray]
 
 _SWEEPS = 100  # of swaps over all cores; a dozen are the rule
-_DENSE = 64  # cores; for fewer, a dense solver of eigenvalues is exact and as fast
+_DENSE = 2048  # cores up to which a dense solver of eigenvalues takes seconds, and is exact
+_NOISE = 1e-4  # of the largest eigenvalue: ARPACK begins anew, at random, where few are not 0
 
 
 def place_in_order(
     profile: HardwareProfile, between: csr_array, together: IntArray | None = None
 ) -> IntArray:
-    """Core i of the artifact is core i of the machine, or the next on its chip."""
+    """Core i of the artifact is core i of the machine; with `together`, in order on each chip."""
     if together is not None:
         return _chip_by_chip(place_in_order, profile, between, together)
     return np.arange(between.shape[0])
@@ -38,7 +40,7 @@ def place_in_order(
 def place_on_curve(
     profile: HardwareProfile, between: csr_array, together: IntArray | None = None
 ) -> IntArray:
-    """In order along a Hilbert curve through each chip's tiles, chips to and fro."""
+    """In order along a Hilbert curve through each chip's tiles; chips to and fro, if free."""
     if together is not None:
         return _chip_by_chip(place_on_curve, profile, between, together)
     return curve(profile)[: between.shape[0]]
@@ -183,25 +185,27 @@ def _smoothest(both: csr_array) -> tuple[NDArray[np.float64], NDArray[np.float64
     degree = np.maximum(np.asarray(both.sum(axis=1), np.float64).reshape(-1), 1.0)
     scale = diags_array(degree**-0.5)
     near = scale @ both.astype(np.float64) @ scale  # Laplacian = 1 - near: its largest are wanted
-    if both.shape[0] <= _DENSE:
-        vectors = np.linalg.eigh(near.toarray())[1]
-    else:
-        vectors = _largest(csr_array(near))
+    vectors = _largest(csr_array(near))
     found = []
-    for vector in (vectors[:, -2], vectors[:, -3]):
+    for vector in (vectors[:, 1], vectors[:, 0]):
         plain = np.round(vector / np.sqrt(degree) / np.abs(vector / np.sqrt(degree)).max(), 9)
         found.append(plain if plain[np.argmax(np.abs(plain))] >= 0 else -plain)
     return found[0], found[1]
 
 
 def _largest(near: csr_array) -> NDArray[np.float64]:
-    """Eigenvectors of the three largest eigenvalues, ascending; a rough answer will do."""
-    start = np.random.default_rng(0).random(near.shape[0])
-    try:
-        values, vectors = eigsh(near, k=3, which="LA", v0=start, tol=1e-6, maxiter=5000)
-    except ArpackNoConvergence:
-        return np.linalg.eigh(near.toarray())[1]
-    return vectors[:, np.argsort(values, kind="stable")]
+    """Eigenvectors of the three largest eigenvalues, ascending; same input, same bytes."""
+    cores = near.shape[0]
+    if cores > _DENSE:
+        rng = np.random.default_rng(0)
+        start, noise = rng.random(cores), diags_array(_NOISE * rng.random(cores))
+        try:
+            values, vectors = eigsh(near + noise, k=3, which="LA", v0=start, tol=1e-6, maxiter=5000)
+        except ArpackError:
+            pass
+        else:
+            return np.asarray(vectors[:, np.argsort(values, kind="stable")])
+    return np.asarray(eigh(near.toarray(), subset_by_index=[cores - 3, cores - 1])[1])
 
 
 def _on_plane(

@@ -1,4 +1,4 @@
-"""Local search over all cores: neurons move until none does, and cores that may come empty do."""
+"""Local search over all cores: neurons move, too full cores are halved, spare ones come empty."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _ROUNDS = 16  # that spare cores, at most
 _EASES = 64  # rounds until no core exceeds its axons, at most; a few are the rule
 _SPARED = 0.003  # of the cores that a round spares at least, if another one is to follow
 _EASED = 0.8  # of what exceeds axons that moves leave at most, or cores are halved
+_IDLE = 3  # rounds in a row that bring no core below its axons
 _RELUCTANT = 8  # of so many of its neurons one may stay at first, before the core is given up
 _ROOMY = 16  # cores of a chip that take neurons whose axons they do not listen to yet
 
@@ -29,18 +30,19 @@ _ROOMY = 16  # cores of a chip that take neurons whose axons they do not listen 
 def refined(
     problem: Problem, machine: Machine, cores: Cores, words: IntArray, halve: Halve
 ) -> Cores:
-    """Fewer cores, chip by chip: those that come empty are left out, and the others draw together.
+    """Cores that keep to their axons, and few: those that come empty are left out, chip by chip.
 
-    `words` (neurons,) is what each is expected to take of a core's; `halve` parts those of a core.
+    `words` (neurons,) is what each is expected to take of a core's. Cores too full are halved, as
+    `halve` says, so more may come out than went in.
     """
-    cores, _ = _eased(problem, machine, cores, words, halve)
+    cores, before = _eased(problem, machine, cores, words, halve)
     for _ in range(_ROUNDS):
         fewer = _closed_up(problem, machine, vacated(problem, machine, cores, words))
         fewer, above = _eased(problem, machine, fewer, words, halve)
         spared = len(cores) - len(fewer)
-        if above or spared <= 0:
+        if above > before or spared <= 0:
             break
-        cores = fewer
+        cores, before = fewer, above
         if spared <= _SPARED * len(cores):
             break
     return cores
@@ -48,24 +50,27 @@ def refined(
 
 def _eased(
     problem: Problem, machine: Machine, cores: Cores, words: IntArray, halve: Halve
-) -> tuple[Cores, int]:
+) -> tuple[Cores, float]:
     """The cores after moves, until none exceeds its axons; and by how much they still do.
 
     Some do at the beginning, and after some changed chips. Where moves hardly help any more, those
-    cores are halved; only neurons that exceed a core alone stay.
+    cores are halved, unless several halvings in a row did not help either.
     """
-    above, worst = 0, np.inf
+    best, least, worst, idle = cores, np.inf, np.inf, 0
     for _ in range(_EASES):
         cores = _closed_up(problem, machine, refine(problem, machine, cores, words))
         needs = _needs(problem, machine, cores, words)
         above, _ = _cost(problem, machine, *needs)
+        idle = 0 if above < least else idle + 1
+        if above < least:
+            best, least = cores, above
         full = _too_full(problem, needs[1])
-        if not above or not full.any():
+        if not above or not full.any() or idle > _IDLE:
             break
         if above > _EASED * worst:
             cores = _halved(problem, machine, cores, full, halve)
         worst = above
-    return cores, above
+    return best, least
 
 
 def _too_full(problem: Problem, used: IntArray) -> BoolArray:

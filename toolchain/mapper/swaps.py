@@ -16,8 +16,8 @@ def descend(
 
     `messages` (cores, cores): symmetric, without a diagonal. `hops` (sites, sites): symmetric. `at`
     (cores,): the site of each. `region` (sites,): no core leaves the region of its site. Ends where
-    no swap and no move saves a hop, or after so many sweeps. Never costs more than `at` did;
-    integers throughout, so the same everywhere.
+    no swap and no move within one saves a hop, or after so many sweeps. Never costs more than `at`
+    did; integers throughout, so the same everywhere.
     """
     at = at.copy()
     holder = np.full(len(hops), -1, np.int64)  # the core on each site
