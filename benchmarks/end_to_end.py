@@ -46,10 +46,10 @@ Written by `benchmarks/end_to_end.py` from `benchmarks/results/end_to_end.json`.
 session of `train`, `map`, `run` and `verify`, mean over seeds. *dense* is the same network with
 every synapse, trained and mapped in the same way: what a user would take instead. Trained and
 deployed accuracy are of the whole test set; neuron-steps and mismatches are bits compared with
-Lava over all populations, and those that differed.
+Lava over all populations, and those that differed. Sessions ran beside other work, so their seconds
+say little: training is timed [apart](training-speed.md).
 
-Beside it: [how fast training is](training-speed.md), and
-[sparse training methods side by side](sparse-training.md).
+Beside it: [sparse training methods side by side](sparse-training.md).
 
 | {" | ".join(COLUMNS)} |
 |{"---|" * len(COLUMNS)}"""
